@@ -1,0 +1,61 @@
+"""Squared error against outlying labels (arXiv 2107.02393)."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LABEL_FUNCTIONS = ('rank', 'log', 'sqrt', 'uniform')
+LABEL_ORDERS = ('rare_large', 'frequent_large')
+
+
+def outlying_labels(counts: Tensor, *, label: str = 'rank', order: str = 'rare_large') -> Tensor:
+    r"""Return the label value of every class, before the factor :math:`\alpha`.
+
+    With ``order='rare_large'`` and counts :math:`n` (at least 1):
+
+    * ``'rank'`` (the paper): :math:`1 + \#\{j : n_j > n_k\}`, ties by class id; 1 is the most frequent class, C the rarest;
+    * ``'log'``: :math:`1 + \log(\max_j n_j / n_k)`;
+    * ``'sqrt'``: :math:`\sqrt{\max_j n_j / n_k}`;
+    * ``'uniform'``: 1 for all.
+
+    ``order='frequent_large'`` gives the frequent classes the large values: the same functions of ``1 / n``.
+
+    Args:
+        counts: ``(C,)`` non-negative counts.
+
+    Returns:
+        ``(C,)`` float64 values, 1 at the smallest.
+
+    >>> outlying_labels(torch.tensor([100, 10, 50]))
+    tensor([1., 3., 2.], dtype=torch.float64)
+    """
+    if label not in LABEL_FUNCTIONS:
+        raise ValueError(f'`label` must be one of {LABEL_FUNCTIONS}, got {label!r}')
+    if order not in LABEL_ORDERS:
+        raise ValueError(f'`order` must be one of {LABEL_ORDERS}, got {order!r}')
+    if label == 'uniform':
+        return torch.ones_like(counts, dtype=torch.float64)
+    if label == 'rank':
+        position = counts.argsort(descending=order == 'rare_large', stable=True).argsort()
+        return position.double() + 1
+    frequency = counts.double().clamp(min=1)
+    ratio = frequency.max() / frequency if order == 'rare_large' else frequency / frequency.min()
+    return 1 + ratio.log() if label == 'log' else ratio.sqrt()
+
+
+def outlying_squared_error(logits: Tensor, target: Tensor, labels: Tensor, *,
+                           class_weight: Tensor | None = None) -> Tensor:
+    r"""Per-pixel :math:`w_y \frac1C \sum_j (z_j - t_j)^2` with :math:`t_y` the label value of the class and 0 elsewhere.
+
+    Args:
+        logits: ``(N, C, *)`` raw scores ``z``.
+        target: ``(N, *)`` labels in ``[0, C)``; ignored pixels are the caller's business.
+        labels: ``(C,)`` label values :math:`\alpha r(c)`.
+        class_weight: ``(C,)`` weights ``w``.
+
+    Returns:
+        ``(N, *)`` losses.
+    """
+    error = logits.scatter_add(1, target.unsqueeze(1), -labels[target].unsqueeze(1))
+    loss = error.square().mean(1)
+    return loss if class_weight is None else class_weight[target] * loss

@@ -1,0 +1,62 @@
+"""The one place where ignored pixels, label checks, pixel weights and reductions are spelled out."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ('none', 'mean', 'sum')
+
+
+def split_ignore(target: Tensor, ignore_index: int, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Split labels into ``(safe, valid)``.
+
+    Args:
+        target: ``(N, *)`` integer labels in ``[0, num_classes)`` or ``ignore_index``.
+        ignore_index: The label of pixels that do not count.
+        num_classes: Number of classes.
+
+    Returns:
+        ``(N, *)`` labels with ignored ones replaced by 0 (they can index), and the ``(N, *)`` mask of the others.
+
+    Raises:
+        ValueError: A label is neither (on CPU; on other devices and in compiled code an asynchronous assertion fires).
+    """
+    valid = target != ignore_index
+    safe = target.masked_fill(~valid, 0)
+    wrong = (safe < 0) | (safe >= num_classes)
+    if type(target) is Tensor and target.device.type == 'cpu' and not torch.compiler.is_compiling():
+        if bool(wrong.any()):
+            raise ValueError(f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}, '
+                             f'got {int(target[wrong][0])}')
+    else:
+        torch._assert_async(~wrong.any(), f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}')
+    return safe, valid
+
+
+def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, reduction: str = 'mean',
+                  divisor: Tensor | float | None = None) -> Tensor:
+    """Reduce a per-pixel loss; ignored pixels count nowhere.
+
+    Args:
+        loss: ``(N, *)`` unreduced values.
+        valid: ``(N, *)`` mask of the pixels that count.
+        weight: ``(N, *)`` factors, or something that broadcasts to them.
+        reduction: ``'none'`` (zeros at ignored pixels), ``'sum'``, or ``'mean'``: the sum over ``divisor``.
+        divisor: What ``'mean'`` divides by; the number of valid pixels, at least 1, by default.
+
+    Returns:
+        ``(N, *)`` or a scalar.
+
+    >>> reduce_pixels(torch.tensor([1., 3., 9.]), torch.tensor([True, True, False]))
+    tensor(2.)
+    """
+    if weight is not None:
+        loss = loss * weight
+    loss = loss.masked_fill(~valid, 0)
+    if reduction == 'none':
+        return loss
+    if reduction == 'sum':
+        return loss.sum()
+    if reduction == 'mean':
+        return loss.sum() / (valid.sum().clamp(min=1) if divisor is None else divisor)
+    raise ValueError(f'`reduction` must be one of {REDUCTIONS}, got {reduction!r}')

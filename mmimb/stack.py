@@ -1,0 +1,42 @@
+"""One clear line when the OpenMMLab stack under us is missing, incomplete or mixed."""
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+INSTALL_HINT = ("install one of the two stacks: `pip install 'mmimb[onedl]'` (maintained, no compiler needed) or "
+                "`pip install 'mmimb[openmmlab]'` (mmcv needs a compiler; see README)")
+STACKS = {
+    'onedl': ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation'),
+    'openmmlab': ('mmengine', 'mmcv', 'mmsegmentation'),
+}
+
+
+def installed_stacks() -> dict[str, dict[str, str]]:
+    """Return ``{stack: {distribution: version}}`` for every distribution of a stack that is installed."""
+    found: dict[str, dict[str, str]] = {}
+    for stack, distributions in STACKS.items():
+        for name in distributions:
+            try:
+                found.setdefault(stack, {})[name] = version(name)
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+def require_stack() -> None:
+    """Import ``mmengine``, ``mmcv`` and ``mmseg``.
+
+    Raises:
+        ImportError: One line that names what is wrong and the two install commands.
+    """
+    stacks = installed_stacks()
+    if len(stacks) > 1:
+        both = ', '.join(f'{n} {v}' for packages in stacks.values() for n, v in packages.items())
+        raise ImportError(f'two stacks overwrite each other in this environment ({both}); in a fresh one, {INSTALL_HINT}')
+    for module in ('mmengine', 'mmcv', 'mmcv.ops', 'mmseg'):
+        try:
+            import_module(module)
+        except (ImportError, AssertionError) as error:  # mmseg asserts the versions of the other two
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ImportError(f'MMSegmentation cannot be imported ({module}: {reason}); {INSTALL_HINT}') from error
