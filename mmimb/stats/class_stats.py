@@ -69,7 +69,8 @@ class ClassStats:
                 if (pixels == 0) != (images == 0) or pixels < images:
                     raise ValueError(f'`images` must fit `pixels`, got {images} images with {pixels} pixels of class {c}')
             if self.num_images is not None and max(self.images) > self.num_images:
-                raise ValueError(f'`num_images` must be at least every entry of `images`, got {self.num_images} < {max(self.images)}')
+                raise ValueError(f'`num_images` must be at least every entry of `images` (up to {max(self.images)}), '
+                                 f'got {self.num_images}')
         if self.image_pixels is not None and any(a < p for a, p in zip(self.image_pixels, self.pixels, strict=True)):
             raise ValueError('`image_pixels` must be at least `pixels` for every class, got a smaller entry')
 
@@ -143,7 +144,7 @@ class ClassStats:
         except (ValueError, RecursionError) as error:  # JSON, UTF-8
             raise ValueError(f'`stats` must be a JSON report, got {str(source)!r} ({error})') from error
         if not isinstance(data, dict):
-            raise ValueError(f'`stats` must be a JSON report with `pixels`, got {str(source)!r} holding a {type(data).__name__}')
+            raise ValueError(f'`stats` must be a JSON report with `pixels`, got {str(source)!r} with a {type(data).__name__}')
         return cls._from_mapping(data, f'`stats` {str(source)!r}')
 
     @classmethod
@@ -162,7 +163,7 @@ class ClassStats:
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'`{name}` must be an integer, got {value!r}')
-    if not 0 <= value < 2**63:
+    if not 0 <= int(value) < 2**63:
         raise ValueError(f'`{name}` must be in [0, 2**63), got {value!r}')
     return int(value)
 

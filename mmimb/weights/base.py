@@ -48,7 +48,8 @@ def build_class_weight(source: Any) -> ClassWeight | None:
         return FixedWeight(source)
     scheme = MODELS.build(dict(source)) if 'type' in source else None
     if not isinstance(scheme, ClassWeight):
-        raise TypeError(f"`class_weight` must be a list, a file or dict(type='mmimb.<weight scheme>', ...), got {dict(source)!r}")
+        raise TypeError("`class_weight` must be a list, a file or dict(type='mmimb.<weight scheme>', ...), "
+                        f'got {dict(source)!r}')
     return scheme
 
 

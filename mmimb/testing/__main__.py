@@ -1,0 +1,63 @@
+"""``python -m mmimb.testing CONFIG-OR-TYPE``: ask the contract of any registered loss and print the answers."""
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..stack import require_stack
+
+MARKS = {'holds': '[green]holds[/]', 'broken': '[red]broken[/]', 'exempt': '[yellow]exempt[/]'}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='python -m mmimb.testing', description=__doc__)
+    parser.add_argument('loss', help="a registered type (mmimb.LDAMLoss, mmseg.DiceLoss) or a config file whose loss_decode "
+                        'entries are asked')
+    parser.add_argument('--num-classes', type=int, default=4, help='channels of the logits for a type (default 4)')
+    args = parser.parse_args()
+    try:
+        require_stack()
+        warnings.filterwarnings('ignore')
+        broken = sum([_report(title, loss, count) for title, loss, count in _losses(args.loss, args.num_classes)])
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 2
+    return 1 if broken else 0
+
+
+def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
+    if not source.endswith('.py'):
+        yield source, source, num_classes
+        return
+    from mmengine.config import Config
+    seen = []
+    model = Config.fromfile(source).get('model', {})
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = model.get(key) or []
+        for head in heads if isinstance(heads, (list, tuple)) else [heads]:
+            losses = head.get('loss_decode') or []
+            for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+                plain = dict(loss)
+                if plain not in seen:
+                    seen.append(plain)
+                    yield f'{key}: {plain["type"]}', plain, head['num_classes']
+
+
+def _report(title: str, loss: Any, num_classes: int) -> int:
+    from .contract import check_loss
+    answers = check_loss(loss, num_classes=num_classes)
+    table = Table('question', 'answer', 'asks / what was seen', title=title)
+    for answer in answers:
+        table.add_row(answer.question, MARKS[answer.verdict], answer.asks if answer.verdict == 'holds' else answer.detail)
+    Console().print(table)
+    return sum(answer.verdict == 'broken' for answer in answers)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

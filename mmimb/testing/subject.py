@@ -1,0 +1,89 @@
+"""What the contract is asked of: a loss config, and a small batch that fits it."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A loss under test.
+
+    Args:
+        cfg: Its config, as written into ``loss_decode``.
+        num_classes: Channels of the logits it is asked with.
+        state: Names that its ``state_dict`` declares; empty for a loss without state.
+    """
+
+    cfg: Mapping[str, Any]
+    num_classes: int = 4
+    state: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of_type(cls, name: str, num_classes: int = 4) -> Subject:
+        """Return a subject for a registered type; one that wants ``stats`` gets distinct long-tailed counts."""
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            kind = MODELS.get(name if '.' in name else f'mmseg.{name}')
+        if kind is None:
+            raise ValueError(f'`type` must be a registered loss, got {name!r}')
+        needs = 'stats' in inspect.signature(kind.__init__).parameters
+        return cls({'type': name, **({'stats': example_stats(num_classes)} if needs else {})}, num_classes)
+
+    def build(self, **override: Any) -> nn.Module:
+        """Build the loss from its config, some arguments replaced, in training mode."""
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            loss: nn.Module = MODELS.build({**self.cfg, **override})
+        return loss.train()
+
+    def batch(self, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Return ``(2, C, 5, 6)`` logits and ``(2, 5, 6)`` labels with every class and about a third of 255."""
+        g = torch.Generator().manual_seed(seed)
+        logits = 2 * torch.randn(2, self.num_classes, 5, 6, generator=g, dtype=torch.float64)
+        target = torch.randperm(60, generator=g).view(2, 5, 6) % self.num_classes
+        target[:, :2, 1:] = IGNORE
+        return logits.to(dtype), target
+
+    def permuted(self, order: list[int]) -> Subject:
+        """Return the same loss for classes renamed so that new class ``k`` is old class ``order[k]``."""
+        cfg = dict(self.cfg)
+        if isinstance(cfg.get('class_weight'), (list, tuple)):
+            cfg['class_weight'] = [cfg['class_weight'][c] for c in order]
+        if isinstance(cfg.get('class_weight'), Mapping) and 'stats' in cfg['class_weight']:
+            cfg['class_weight'] = {**cfg['class_weight'], 'stats': _permuted(cfg['class_weight']['stats'], order)}
+        if 'stats' in cfg:
+            cfg['stats'] = _permuted(cfg['stats'], order)
+        return Subject(cfg, self.num_classes, self.state)
+
+
+def example_stats(num_classes: int) -> dict[str, Any]:
+    """Return distinct long-tailed counts for ``num_classes`` classes, the most frequent first."""
+    images = [10 * num_classes - 3 * c for c in range(num_classes)]
+    pixels = [int(10 ** (6 - 3 * c / max(num_classes - 1, 1))) for c in range(num_classes)]
+    return {'pixels': pixels, 'images': images, 'num_images': 10 * num_classes,
+            'image_pixels': [max(p, 5000 * n) for p, n in zip(pixels, images, strict=True)]}
+
+
+def _permuted(stats: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
+    return {k: [v[c] for c in order] if isinstance(v, (list, tuple)) else v for k, v in stats.items()}
+
+
+def call(loss: nn.Module, logits: Tensor, target: Tensor, **kwargs: Any) -> Tensor:
+    """Call a loss as ``BaseDecodeHead.loss_by_feat`` does."""
+    result: Tensor = loss(logits, target, weight=kwargs.pop('weight', None), ignore_index=IGNORE, **kwargs)
+    return result
+
+
+def value_and_grad(loss: nn.Module, logits: Tensor, target: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """Return a loss and its gradient with respect to the logits."""
+    leaf = logits.detach().requires_grad_()
+    value = call(loss, leaf, target, **kwargs)
+    (grad,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), grad

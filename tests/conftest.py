@@ -1,0 +1,20 @@
+"""Shared by all tests: one thread per torch call, where CamVid lies, and what the repository root is."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope='session')
+def camvid() -> Path:
+    """The CamVid folder of ``MMIMB_CAMVID`` or ``../shared/data/camvid``; tests that need it skip without it."""
+    folder = Path(os.environ.get('MMIMB_CAMVID', ROOT.parent / 'shared/data/camvid'))
+    if not (folder / 'train.txt').is_file():
+        pytest.skip('CamVid is not here: set MMIMB_CAMVID to its folder')
+    return folder

@@ -1,0 +1,146 @@
+"""What mmseg and our users may rely on, asked of every registered loss: add a row to cases.py, not a file."""
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, COMMON_ARGUMENTS, Case
+from mmengine.registry import MODELS as ROOT
+
+from mmimb.registry import MODELS
+from mmimb.testing import Subject, ask, check_loss
+from mmimb.testing.ask import QUESTIONS
+from mmimb.testing.ranks import two_ranks
+from mmimb.testing.subject import IGNORE, call
+
+each_case = pytest.mark.parametrize('case', CASES, ids=str)
+
+
+@each_case
+@pytest.mark.parametrize('name', [name for name in QUESTIONS if name != 'sync_avg'])
+def test_contract(case: Case, name: str) -> None:
+    if name in case.exempt:
+        pytest.skip(case.exempt[name])
+    answer = ask(Subject(case.cfg), name)
+    assert answer.verdict == 'holds', answer.detail
+
+
+def test_two_ranks_with_sync_avg_equal_one() -> None:
+    cases = [case for case in CASES if 'sync_avg' not in case.exempt]
+    answers = two_ranks([Subject(case.cfg) for case in cases])
+    assert dict(zip(map(str, cases), answers, strict=True)) == dict.fromkeys(map(str, cases), '')
+
+
+def test_every_registered_loss_has_a_case() -> None:
+    MODELS.import_from_location()
+    losses = {name for name, kind in MODELS.module_dict.items() if name.endswith('Loss')}
+    assert {str(case) for case in CASES} == losses
+
+
+@each_case
+def test_exemptions_are_questions(case: Case) -> None:
+    assert set(case.exempt) <= set(QUESTIONS)
+    assert all(len(reason) > 10 for reason in case.exempt.values())
+
+
+@each_case
+def test_matches_the_oracle(case: Case) -> None:
+    logits, target = Subject(case.cfg).batch()
+    got = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none')
+    for n, h, w in np.ndindex(*target.shape):
+        label = int(target[n, h, w])
+        want = 0.0 if label == IGNORE else case.oracle(logits[n, :, h, w].numpy(), label)
+        assert got[n, h, w].item() == pytest.approx(want, rel=1e-10, abs=1e-12)
+
+
+@each_case
+def test_every_argument_matters(case: Case) -> None:
+    logits, target = Subject(case.cfg).batch()
+    plain = call(ROOT.build(dict(case.cfg)), logits, target)
+    for name, value in case.sensitive_to.items():
+        changed = call(ROOT.build({**case.cfg, name: value}), logits, target)
+        assert not torch.allclose(changed, plain, rtol=1e-6), name
+    init = MODELS.get(str(case)).__dict__.get('__init__')
+    own = set(inspect.signature(init).parameters) - {'self', 'common'} if init else set()
+    assert own == set(case.sensitive_to), 'each argument of its own needs a value that changes the result'
+
+
+@each_case
+def test_every_common_argument_matters(case: Case) -> None:
+    logits, target = Subject(case.cfg).batch()
+    plain = ROOT.build(dict(case.cfg))
+    value = plain(logits, target)
+    for name, other in COMMON_ARGUMENTS.items():
+        labels = target.where(target != IGNORE, 0) if name == 'ignore_index' else target
+        changed = ROOT.build({**case.cfg, name: other})(logits, labels)
+        assert not torch.allclose(changed, value), name
+    weighted = {**case.cfg, 'class_weight': COMMON_ARGUMENTS['class_weight']}
+    assert not torch.allclose(ROOT.build({**weighted, 'normalize': 'weights'})(logits, target),
+                              ROOT.build(weighted)(logits, target))
+    assert ROOT.build({**case.cfg, 'loss_name': 'loss_other'}).loss_name == 'loss_other'
+
+
+@each_case
+def test_normalize_by_weights(case: Case) -> None:
+    """The weighted mean of torch.nn.CrossEntropyLoss(weight=...): the sum over the weights of the valid pixels."""
+    weights = torch.tensor(COMMON_ARGUMENTS['class_weight'], dtype=torch.float64)
+    logits, target = Subject(case.cfg).batch()
+    none = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none')
+    used = weights[target.where(target != IGNORE, 0)] * (target != IGNORE)
+    loss = ROOT.build({**case.cfg, 'class_weight': weights.tolist(), 'normalize': 'weights'})
+    torch.testing.assert_close(call(loss, logits, target), (none * used).sum() / used.sum(), rtol=1e-12, atol=0)
+    pixel = torch.rand(target.shape, dtype=torch.float64)
+    torch.testing.assert_close(call(loss, logits, target, weight=pixel), (none * used * pixel).sum() / (used * pixel).sum())
+
+
+@each_case
+@pytest.mark.parametrize(('override', 'error', 'words'), [
+    (dict(reduction='avg'), ValueError, r'`reduction` must be one of .* got .avg.'),
+    (dict(normalize='classes'), ValueError, r'`normalize` must be .* got .classes.'),
+    (dict(use_sigmoid='conflict'), ValueError, r'`use_sigmoid` must be .* _delete_=True'),
+    (dict(avg_non_ignore=True), TypeError, r'`avg_non_ignore` is no argument .* _delete_=True'),
+    (dict(class_weight=[1.0, float('nan'), 1.0, 1.0]), ValueError, r'`class_weight` must be finite and non-negative'),
+    (dict(class_weight=[1.0, -1.0, 1.0, 1.0]), ValueError, r'`class_weight` must be finite and non-negative'),
+    (dict(class_weight=[0.0] * 4), ValueError, r'`class_weight` must have a weight above 0'),
+    (dict(class_weight=[[1.0] * 4]), ValueError, r'`class_weight` must be a flat list'),
+    (dict(class_weight='weights.pkl'), ValueError, r'`class_weight` must be a list or a .json.* file, got .weights.pkl'),
+    (dict(class_weight=dict(type='mmimb.CrossEntropyLoss')), TypeError, r'`class_weight` must be a list, a file or dict'),
+    (dict(ignore_index='255'), TypeError, r'`ignore_index` must be an integer'),
+    (dict(loss_name='cost'), ValueError, r"`loss_name` must contain 'loss'"),
+])
+def test_bad_arguments_are_named(case: Case, override: dict, error: type[Exception], words: str) -> None:
+    if override.get('use_sigmoid') == 'conflict':
+        override = dict(use_sigmoid=not ROOT.build(dict(case.cfg)).sigmoid)
+    with pytest.raises(error, match=words):
+        ROOT.build({**case.cfg, **override})
+
+
+@each_case
+def test_agreeing_use_sigmoid_is_accepted(case: Case) -> None:
+    ROOT.build({**case.cfg, 'use_sigmoid': ROOT.build(dict(case.cfg)).sigmoid})
+
+
+@each_case
+def test_wrong_lengths_are_named(case: Case) -> None:
+    logits, target = Subject(case.cfg, num_classes=5).batch()
+    with pytest.raises(ValueError, match=r'`class_weight` must have one entry per class \(5\), got 4'):
+        ROOT.build(dict(type='mmimb.CrossEntropyLoss', class_weight=[1.0] * 4))(logits, target)
+    if 'stats' in case.cfg:
+        with pytest.raises(ValueError, match='`stats` must have the 5 classes of the logits, got 4'):
+            ROOT.build(dict(case.cfg))(logits, target)
+    with pytest.raises(ValueError, match=r'`target` must have the shape'):
+        ROOT.build(dict(case.cfg))(logits, target[:, :3])
+
+
+def test_check_loss_reports_stock_defects() -> None:
+    """The contract can fail: it finds what the design lists of mmseg's own cross-entropy and Dice loss."""
+    stock = {a.question: a.verdict for a in check_loss('mmseg.CrossEntropyLoss', exempt={'sync_avg': 'not an argument of it'})}
+    assert {k for k, v in stock.items() if v == 'broken'} >= {'reductions', 'label_range', 'positional', 'class_weight'}
+    assert stock['loss_weight'] == 'holds'
+    assert stock['sync_avg'] == 'exempt'
+    dice = {a.question: a.verdict for a in check_loss('mmseg.DiceLoss', exempt={'sync_avg': 'not an argument of it'})}
+    assert dice['ignored_pixels'] == 'broken'
+    with pytest.raises(ValueError, match='`exempt` must name questions'):
+        check_loss('mmseg.DiceLoss', exempt={'speed': 'no such question'})

@@ -1,0 +1,87 @@
+"""The arrows of import that the design draws, read from the source."""
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+ALLOWED = {
+    'functional': set(),
+    'kernels': {'functional'},
+    'stats': {'stack', 'registry'},
+    'weights': {'stats', 'registry', 'functional'},
+    'losses': {'functional', 'kernels', 'stats', 'weights', 'registry'},
+    'heads': {'functional', 'kernels', 'stats', 'registry'},
+    'metrics': {'functional', 'stats', 'registry'},
+    'hooks': {'functional', 'stats', 'weights', 'registry', 'engine'},
+    'datasets': {'stats', 'registry'},
+    'engine': {'stats', 'datasets', 'stack', 'registry', 'functional'},
+    'analysis': {'stats'},
+    'testing': {'stats', 'stack'},
+    'registry': {'stack'},
+    'stack': set(),
+    '__init__': set(),
+}
+FILES = sorted((ROOT / 'mmimb').rglob('*.py'))
+
+
+def imported_parts(path) -> set[str]:
+    """First-level parts of mmimb that a file imports, its own part left out."""
+    parts = path.relative_to(ROOT / 'mmimb').with_suffix('').parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split('.') for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ['mmimb', *parts[:-1]][:len(parts) - node.level + 1] if node.level else []
+            stem = base + (node.module.split('.') if node.module else [])
+            names = [stem] if node.module else [[*stem, alias.name] for alias in node.names]
+        found |= {name[1] for name in names if name[0] == 'mmimb' and len(name) > 1}
+    return found - {parts[0], '__version__'}
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT / 'mmimb')))
+def test_arrows(path) -> None:
+    part = path.relative_to(ROOT / 'mmimb').with_suffix('').parts[0]
+    assert imported_parts(path) <= ALLOWED[part], f'{part} may import {sorted(ALLOWED[part])} only'
+
+
+@pytest.mark.parametrize('path', [p for p in FILES if 'functional' in p.parts], ids=lambda p: p.name)
+def test_functional_imports_nothing_but_torch(path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            assert node.module.split('.')[0] in ('__future__', 'collections', 'math', 'torch', 'typing')
+        elif isinstance(node, ast.Import):
+            assert all(alias.name.split('.')[0] in ('math', 'torch') for alias in node.names)
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_import_is_light() -> None:
+    assert run("import sys, mmimb; sys.exit(bool({'torch', 'mmengine', 'numpy', 'rich'} & set(sys.modules)))").returncode == 0
+
+
+def test_a_missing_stack_gives_one_line_with_both_commands() -> None:
+    block = "import sys\nsys.modules['mmengine'] = None\n"
+    for code in ('import mmimb.registry', 'from mmimb.stack import require_stack; require_stack()'):
+        last = run(block + code).stderr.strip().splitlines()[-1]
+        assert last.startswith('ImportError: ')
+        assert 'mmimb[onedl]' in last
+        assert 'mmimb[openmmlab]' in last
+
+
+def test_a_half_installed_stack_names_the_part() -> None:
+    last = run("import sys\nsys.modules['mmcv'] = None\nfrom mmimb.stack import require_stack; require_stack()").stderr
+    assert 'MMSegmentation cannot be imported (mmcv: ' in last.strip().splitlines()[-1]
+
+
+def test_losses_resolve_in_an_mmseg_registry_without_custom_imports() -> None:
+    code = ("from mmseg.registry import MODELS\n"
+            "print(type(MODELS.build(dict(type='mmimb.CrossEntropyLoss'))).__module__)")
+    assert run(code).stdout.strip() == 'mmimb.losses.softmax'
