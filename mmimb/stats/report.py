@@ -1,0 +1,111 @@
+"""What a scan leaves behind: a JSON with its sums, an .npz with its images, and a table to look at."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from .class_stats import FORMAT_VERSION, ClassStats
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .scan import Scan
+
+ORDER = ('classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance')
+
+
+def check_report_path(path: str | Path) -> Path:
+    """Return ``path`` if a report can be written there: before a long scan, not after it.
+
+    Raises:
+        ValueError: The name does not end in ``.json``, or a file is there that is no report.
+        OSError: Its folder is no folder or cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix != '.json' or path.stem == '':
+        raise ValueError(f'`out` must end in .json, got {str(path)!r}')
+    folder = next(p for p in path.absolute().parents if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
+    if path.exists():
+        try:
+            ClassStats.load(path)
+        except (ValueError, TypeError, OSError) as error:
+            raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither') from error
+    return path
+
+
+def write_report(scan: Scan, path: str | Path) -> tuple[Path, Path]:
+    """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths."""
+    path = Path(path)
+    arrays = path.with_suffix('.npz')
+    data = {'version': FORMAT_VERSION, **dict(sorted(scan.stats.to_dict().items(), key=_order)), 'per_image': arrays.name}
+    text = '{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}' for k, v in data.items()) + '\n}\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically({arrays: lambda file: np.savez_compressed(file, **scan.per_image.arrays()),
+                      path: lambda file: file.write(text.encode('utf-8'))})
+    return path, arrays
+
+
+def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], Any]]) -> None:
+    """Let each writer fill a temporary file beside its path, then rename all; a failure leaves nothing behind."""
+    parts = {path: path.with_name(f'.{path.name}.{os.getpid()}.tmp') for path in writers}
+    try:
+        for path, write in writers.items():
+            with parts[path].open('xb') as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def report_table(stats: ClassStats) -> Table:
+    """Return the table of classes, from most to least frequent."""
+    from rich.table import Table
+    from rich.text import Text
+
+    group = {c: name for name, members in stats.groups().items() for c in members}
+    total = sum(stats.pixels)
+    table = Table(header_style='bold')
+    table.add_column('id', justify='right')
+    table.add_column('class')
+    for name in ('pixels', 'share %', 'images'):
+        table.add_column(name, justify='right')
+    table.add_column('group')
+    style = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
+    for c in stats.order():
+        images = '' if stats.images is None else f'{stats.images[c]:,}'
+        table.add_row(str(c), Text(stats.classes[c] if stats.classes else ''), f'{stats.pixels[c]:,}',
+                      f'{100 * stats.pixels[c] / total:.3f}', images, Text(group[c], style[group[c]]))
+    return table
+
+
+def report_summary(stats: ClassStats) -> list[str]:
+    """Return the lines under the table: imbalance, classes that never occur, ignored share."""
+    order = stats.order()
+    present = [c for c in order if stats.pixels[c]]
+    names = stats.classes or tuple(map(str, range(stats.num_classes)))
+    most, least = present[0], present[-1]
+    lines = [f'imbalance ratio: {stats.pixels[most] / stats.pixels[least]:,.1f} : 1 ({names[most]} : {names[least]})']
+    if len(present) < len(order):
+        lines.append('never labelled: ' + ', '.join(names[c] for c in order if not stats.pixels[c])
+                     + ' (not part of the ratio above)')
+    if stats.ignored_pixels is not None:
+        share = 100 * stats.ignored_pixels / (stats.ignored_pixels + sum(stats.pixels))
+        lines.append(f'ignored: {share:.2f} % of all pixels ({stats.ignored_pixels:,})')
+    if stats.num_images is not None:
+        lines.append(f'images: {stats.num_images:,}')
+    return lines
+
+
+def _order(item: tuple[str, Any]) -> int:
+    return ORDER.index(item[0])
