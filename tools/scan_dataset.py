@@ -1,0 +1,107 @@
+"""Count the labels of a dataset as training sees them, and write the statistics that the losses read.
+
+The dataset is built from an mmseg config; its own label loading (reduce_zero_label, label_map) is applied and each image
+is counted once, whatever wrappers repeat it. The JSON holds the sums, the .npz beside it the counts of every image.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmimb.engine.errors import describe, one_line_errors
+from mmimb.stack import require_stack
+
+EXIT_BAD_INPUT, EXIT_BAD_LABELS, EXIT_INTERRUPTED = 2, 3, 130
+
+
+def parse_args() -> argparse.Namespace:
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(
+        'exit status: 0 written; 2 bad config, arguments or layout; 3 label files that cannot be used, one line for each'))
+    parser.add_argument('config', help='mmseg config whose dataset is counted')
+    parser.add_argument('--out', metavar='FILE.json', help='where to write; default: <config name>.stats.json (or '
+                        '.<split>.stats.json) in the current folder, so that scanning two configs never replaces one by the other')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='default: %(default)s')
+    parser.add_argument('--workers', type=int, help='processes that read; 0: none; default: the cores, 8 at most')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override config entries')
+    return parser.parse_args()
+
+
+def read_config(args: argparse.Namespace):
+    from mmengine.config import Config
+
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'`config` must be a config file, got {args.config!r} (no such file)')
+    try:
+        cfg = Config.fromfile(args.config)
+    except Exception as error:  # a config is a program
+        raise ValueError(f'`config` must be a readable config, got {args.config!r} ({type(error).__name__}: {error})') from error
+    cfg.merge_from_dict(args.cfg_options or {})
+    return cfg
+
+
+@contextmanager
+def progress_bar():
+    """Give a callback (done, all) that draws a bar on a terminal and nothing elsewhere."""
+    from tqdm import tqdm
+
+    with tqdm(unit='image', disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True) as bar:
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+        yield update
+
+
+def scan(args: argparse.Namespace, update: Callable[[int, int], None]):
+    from mmimb.datasets.layout import check_layout
+    from mmimb.stats.build import build_split, heads_ignore_index, split_dataset_cfg
+    from mmimb.stats.scan import scan_dataset
+
+    cfg = read_config(args)
+    check_layout(split_dataset_cfg(cfg, args.split), f'{args.split}_dataloader.dataset')
+    return scan_dataset(build_split(cfg, args.split), args.workers, args.split, ignore_index=heads_ignore_index(cfg),
+                        progress=update)
+
+
+def fail(status: int, *lines: str) -> int:
+    print(*lines, sep='\n', file=sys.stderr)
+    return status
+
+
+def main() -> int:
+    require_stack()
+    from rich.console import Console
+
+    from mmimb.datasets.layout import LayoutError
+    from mmimb.stats import BadLabelsError
+    from mmimb.stats.report import check_report_path, report_summary, report_table, write_report
+
+    args = parse_args()
+    name = f'{Path(args.config).stem}{"" if args.split == "train" else "." + args.split}.stats.json'
+    out = check_report_path(args.out or name)
+    try:
+        with progress_bar() as update:
+            found = scan(args, update)
+    except BadLabelsError as error:
+        return fail(EXIT_BAD_LABELS, *(f'error: {problem}' for problem in error.problems),
+                    f'error: {len(error.problems)} of {error.num_images} label files cannot be used; nothing was written')
+    except LayoutError as error:
+        return fail(EXIT_BAD_INPUT, f'error: {describe(error)}', error.detail)
+    except KeyboardInterrupt:
+        return fail(EXIT_INTERRUPTED, 'interrupted; nothing was written')
+    written = write_report(found, out)
+    Console().print(report_table(found.stats))
+    print(*report_summary(found.stats), sep='\n')
+    print('wrote', *written)
+    return 0
+
+
+if __name__ == '__main__':
+    warnings.filterwarnings('ignore', module='mmengine|mmcv|mmseg|torch')
+    with one_line_errors():
+        sys.exit(main())
