@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Set up the environment if it is not there, then run every test.
+#   bash tests/run.sh [--stack onedl|openmmlab] [pytest arguments]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+stack=onedl
+if [ "${1:-}" = --stack ]; then
+  stack=${2:-}
+  shift 2
+fi
+bash tools/setup.sh --stack "$stack"
+venv=.venv
+[ "$stack" = onedl ] || venv=.venv-$stack
+echo "Testing with the $stack stack ($venv)"
+exec "$venv/bin/python" -m pytest "$@"
