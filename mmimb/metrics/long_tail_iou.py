@@ -1,0 +1,194 @@
+"""IoU, accuracy and precision of every class and of head, medium and tail classes."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, broadcast_object_list, get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..functional import confusion_matrix, scores
+from ..registry import METRICS
+from ..stats import ClassStats
+from ..stats.class_stats import StatsSource
+from .groups import check_groups, resolve_groups
+from .table import class_table
+
+# Arguments of mmseg's IoUMetric that a config inherits from its base, with the values that ask for nothing.
+INHERITED: dict[str, tuple[Any, ...]] = {
+    'iou_metrics': (['mIoU'], 'mIoU'), 'nan_to_num': (None,), 'beta': (1,), 'output_dir': (None,), 'format_only': (False,)
+}
+
+
+@METRICS.register_module()
+class LongTailIoUMetric(BaseMetric):
+    """Scores in percent, as flat keys: ``mIoU``, ``mAcc``, ``aAcc``, ``mIoU_<group>``, ``{IoU,Acc,Precision}.<class>``.
+
+    A class that is in neither labels nor predictions is left out of the means and has no key; one that is only predicted has
+    IoU 0. NaN stands for what is undefined: the accuracy of a class without labels, the precision of one that is never
+    predicted, the mean of a group without a measured class; ``save_best`` never takes a NaN for the best.
+
+    Images are counted into one (C, C) matrix per rank. The samplers of mmengine deal image ``i`` to rank ``i % world_size``
+    and pad the end; these duplicates do not count.
+
+    Args:
+        stats: Statistics of the training split, or their path; thirds of the classes by pixel frequency are the groups
+            ``head``, ``medium`` and ``tail``. A path is read at the first image; without the file there are no groups.
+        groups: Class names or ids by group, like ``dict(head=[...], tail=[...])``, instead of the thirds.
+        ignore_index: Label of pixels that do not count.
+        collect_device: Accepted as for every metric, without effect: ranks add up their matrices, nothing is collected.
+        prefix: Put before every key, with a slash.
+
+    Raises:
+        ValueError: Groups or statistics do not fit the classes of the dataset, a label is out of range, an argument of
+            mmseg's ``IoUMetric`` asks for something else than mIoU.
+        TypeError: An argument is of the wrong type or unknown.
+    """
+
+    default_prefix = ''
+    _total: Tensor | None = None  # every image but the last
+    _last: Tensor | None = None
+    _images = 0
+
+    def __init__(self, stats: StatsSource | None = None, groups: Mapping[str, Sequence[Any]] | None = None,
+                 ignore_index: int = 255, *, collect_device: str = 'cpu', prefix: str | None = None, **inherited: Any) -> None:
+        _check_inherited(inherited)
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise TypeError(f'`ignore_index` must be an integer, got {ignore_index!r}')
+        if collect_device not in ('cpu', 'gpu'):
+            raise ValueError(f"`collect_device` must be 'cpu' or 'gpu', got {collect_device!r}")
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.stats = stats if stats is None or isinstance(stats, (str, Path)) else ClassStats.load(stats)
+        self.given_groups = None if groups is None else check_groups(groups)
+        self.ignore_index = ignore_index
+        self._resolved: tuple[tuple[str, ...], dict[str, list[int]]] | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of the images of a batch."""
+        for sample in data_samples:
+            counts = self._count(sample)
+            if self._last is not None:
+                self._total = self._last if self._total is None else self._total + self._last
+            self._last = counts
+            self._images += 1
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Add up the ranks, log the table on the main one and return the scores; counting then starts anew.
+
+        Args:
+            size: Number of images in the dataset; what was counted beyond is padding of the sampler.
+        """
+        self._resolve()
+        confusion, images = self._without_padding(size)
+        self._reset()
+        total = torch.cat([confusion.flatten(), confusion.new_tensor([images])])
+        all_reduce(total)
+        confusion, images = total[:-1].view_as(confusion).cpu(), int(total[-1])
+        if images != size:
+            _warn(f'{images} images were measured in a dataset of {size}: the sampler did not deal every image once')
+        result: list[Any] = [None]
+        if get_dist_info()[0] == 0:
+            metrics = self.compute_metrics([confusion])
+            result = [{f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics]
+        broadcast_object_list(result)
+        return result[0]
+
+    def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
+        """Return the scores of ``[confusion]``, the ``(C, C)`` counts of all images, and log them as a table."""
+        classes, groups = self._resolve()
+        iou, accuracy, precision, overall = scores(results[0])
+        metrics = {'mIoU': _percent(iou), 'mAcc': _percent(accuracy), 'aAcc': _percent(overall)}
+        metrics.update({f'mIoU_{name}': _percent(iou[members]) for name, members in groups.items()})
+        measured = [c for c, missing in enumerate(iou.isnan().tolist()) if not missing]
+        for key, values in (('IoU', iou), ('Acc', accuracy), ('Precision', precision)):
+            metrics.update({f'{key}.{classes[c]}': _percent(values[c]) for c in measured})
+        print_log(f'per class results:\n{class_table(results[0], classes, groups)}', logger='current')
+        return metrics
+
+    def class_groups(self) -> dict[str, list[str]]:
+        """Return the class names of every group, from frequent to rare where statistics are known."""
+        classes, groups = self._resolve()
+        return {name: [classes[c] for c in members] for name, members in groups.items()}
+
+    def _count(self, sample: Mapping[str, Any]) -> Tensor:
+        name = sample.get('seg_map_path') or sample.get('img_path') or 'an image without a path'
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(f"{name}: `data_samples` must hold `gt_sem_seg`, got none; mmseg's IoUMetric(format_only=True, "
+                             "output_dir='...') writes predictions for a split without labels")
+        pred = sample['pred_sem_seg']['data'].squeeze()
+        label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
+        num_classes = len(self._resolve()[0])  # wrong statistics fail here, on every rank, not after an hour of testing
+        if pred.device.type != 'cpu' and _out_of_range(pred, label, num_classes, self.ignore_index):
+            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
+        try:
+            return confusion_matrix(pred, label, num_classes, self.ignore_index)
+        except ValueError as error:
+            raise ValueError(f'{name}: {error} (`target` is the label file, `pred` the model)') from error
+
+    def _without_padding(self, size: int) -> tuple[Tensor, int]:
+        """Return the counts of this rank and its number of images; only the last one can be padding."""
+        rank, world_size = get_dist_info()
+        num_classes = len(self._resolve()[0])
+        parts = [] if self._total is None else [self._total]
+        padded = rank + (self._images - 1) * world_size >= size
+        if self._last is not None and not padded:
+            parts.append(self._last)
+        counts = torch.stack(parts).sum(0) if parts else torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        return counts, self._images - int(padded and self._last is not None)
+
+    def _resolve(self) -> tuple[tuple[str, ...], dict[str, list[int]]]:
+        """Return class names and groups; statistics are read at the first call."""
+        classes = (self.dataset_meta or {}).get('classes')
+        if not classes:
+            raise ValueError(f'`dataset_meta` must hold the class names under `classes`, got {self.dataset_meta!r}')
+        classes = tuple(classes)
+        if self._resolved is None or self._resolved[0] != classes:
+            if len(set(classes)) != len(classes):
+                raise ValueError(f'`classes` must be distinct names, got {max(classes, key=classes.count)!r} twice')
+            self._resolved = classes, resolve_groups(self.given_groups, classes, self._read_stats())
+        return self._resolved
+
+    def _read_stats(self) -> ClassStats | None:
+        if self.stats is None:
+            return None
+        try:
+            return ClassStats.load(self.stats)
+        except FileNotFoundError:
+            _warn(f'{self.stats} is not on this machine: the scores of head, medium and tail classes are left out, and '
+                  'save_best cannot use them' if self.given_groups is None else f'{self.stats} is not on this machine')
+            return None
+
+    def _reset(self) -> None:
+        self._total = self._last = None
+        self._images = 0
+
+
+def _check_inherited(inherited: Mapping[str, Any]) -> None:
+    for name, value in inherited.items():
+        if name not in INHERITED:
+            raise TypeError(f'`{name}` is no argument of LongTailIoUMetric')
+        if value not in INHERITED[name]:
+            raise ValueError(f'`{name}` must be {INHERITED[name][0]!r} or absent for LongTailIoUMetric, got {value!r}; where '
+                             'a config inherits it, write _delete_=True; for other scores and for files of predictions, put '
+                             "mmseg's IoUMetric beside it in a list")
+
+
+def _out_of_range(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> bool:
+    if pred.shape != label.shape:
+        return False
+    wrong = (label < 0) | (label >= num_classes) | (pred < 0) | (pred >= num_classes)
+    return bool((wrong & (label != ignore_index)).any())
+
+
+def _percent(values: Tensor) -> float:
+    """Return the mean of the values that are defined, in percent, NaN if there is none."""
+    return round(100 * values.nanmean().item(), 2)
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,0 +1,43 @@
+"""The per-class table in the log."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prettytable import PrettyTable
+from torch import Tensor
+
+from ..functional import scores
+
+LOWEST = 3
+
+
+def class_table(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, Sequence[int]]) -> str:
+    """Return a text table of every class, from frequent to rare, and the classes with the lowest IoU.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows = label, columns = prediction.
+        classes: Class names.
+        groups: Class ids of every group; their order is kept. Without groups the labelled pixels order the rows.
+    """
+    values, labelled = scores(confusion), confusion.sum(1).tolist()
+    group_of = {c: name for name, members in groups.items() for c in members}
+    rest = sorted((c for c in range(len(classes)) if c not in group_of), key=lambda c: -labelled[c])
+    table = PrettyTable(['class', 'group', 'labelled pixels', 'share %', 'IoU', 'Acc', 'Precision'], align='r')
+    table.align['class'] = table.align['group'] = 'l'
+    iou, accuracy, precision = values.iou.tolist(), values.accuracy.tolist(), values.precision.tolist()
+    for c in [*group_of, *rest]:
+        table.add_row([classes[c], group_of.get(c, '-'), f'{labelled[c]:,}', _share(labelled[c], sum(labelled)),
+                       *map(percent, (iou[c], accuracy[c], precision[c]))])
+    measured = sorted((c for c in range(len(classes)) if iou[c] == iou[c]), key=lambda c: iou[c])
+    lowest = ', '.join(f'{classes[c]} {percent(iou[c])}' for c in measured[:LOWEST])
+    return f'{table.get_string()}\nlowest IoU: {lowest or "no class was measured"}'
+
+
+def percent(value: float) -> str:
+    """Return a share as percent with two decimals, ``'-'`` if it is undefined (NaN)."""
+    return '-' if value != value else f'{100 * value:.2f}'
+
+
+def _share(count: int, total: int) -> str:
+    share = 100 * count / max(total, 1)
+    return '<0.01' if 0 < share < 0.005 else f'{share:.2f}'
