@@ -24,8 +24,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(
         'exit status: 0 written; 2 bad config, arguments or layout; 3 label files that cannot be used, one line for each'))
     parser.add_argument('config', help='mmseg config whose dataset is counted')
-    parser.add_argument('--out', metavar='FILE.json', help='where to write; default: <config name>.stats.json (or '
-                        '.<split>.stats.json) in the current folder, so that scanning two configs never replaces one by the other')
+    parser.add_argument('--out', metavar='FILE.json', help='where to write; default: <config name>.stats.json '
+                        '(.<split>.stats.json for val and test) in the current folder: one name for each config and split')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='default: %(default)s')
     parser.add_argument('--workers', type=int, help='processes that read; 0: none; default: the cores, 8 at most')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override config entries')
@@ -40,7 +40,8 @@ def read_config(args: argparse.Namespace):
     try:
         cfg = Config.fromfile(args.config)
     except Exception as error:  # a config is a program
-        raise ValueError(f'`config` must be a readable config, got {args.config!r} ({type(error).__name__}: {error})') from error
+        reason = f'{type(error).__name__}: {error}'
+        raise ValueError(f'`config` must be a readable config, got {args.config!r} ({reason})') from error
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _arguments(cfg: Mapping[str, Any]) -> dict[str, Any] | None:
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return None
-    if cls.load_data_list is not BaseSegDataset.load_data_list:
+    if getattr(cls, 'load_data_list', None) is not BaseSegDataset.load_data_list:
         return None
     values = dict(ARGUMENTS)
     for base in reversed(cls.__mro__):
@@ -93,7 +93,8 @@ def _entries(arguments: Mapping[str, Any], root: str, where: str) -> list[_Entry
     prefix = dict(arguments['data_prefix'] or {})
     if not isinstance(prefix.get('seg_map_path'), str):
         raise ValueError(f'`{where}.data_prefix` must have `seg_map_path`, got {prefix!r}')
-    entries, stems = [], None
+    entries: list[_Entry] = []
+    stems: list[str] | _Walk | None = None
     listed = str(arguments['ann_file'] or '')
     if listed and not os.path.isdir(_join(root, listed)):
         path = _join(root, listed)
@@ -128,16 +129,16 @@ class _Walk:
                     yield os.path.relpath(os.path.join(here, name), self.folder)[:-len(self.suffix)]
 
 
-def _state(folder: str, suffix: str, stems: Sequence[str] | _Walk, *, listing: bool) -> str:
+def _state(folder: str, suffix: str, stems: Iterable[str], *, listing: bool) -> str:
     if not os.path.isdir(folder):
         return 'missing folder'
     if listing:
         return 'found' if next(iter(stems), None) is not None else 'no such file'
-    stems = iter(stems)
-    first = next(stems, None)
+    rest = iter(stems)
+    first = next(rest, None)
     if first is None or os.path.isfile(os.path.join(folder, first + suffix)):
         return 'found'  # without images there is nothing to find
-    if any(os.path.isfile(os.path.join(folder, stem + suffix)) for stem in stems):
+    if any(os.path.isfile(os.path.join(folder, stem + suffix)) for stem in rest):
         return 'found'
     return f'no file of any image (such as {first}{suffix})'
 

@@ -1,0 +1,4 @@
+from .camvid import CamVidDataset
+from .demo import DemoDataset
+
+__all__ = ['CamVidDataset', 'DemoDataset']
