@@ -38,6 +38,14 @@ def test_foreign_errors_name_their_type(capsys):
     assert '(JSONDecodeError; MMIMB_TRACEBACK=1 shows where)' in capsys.readouterr().err
 
 
+def test_detail_follows_the_line(capsys):
+    error = FileNotFoundError('no data')
+    error.detail = 'tree\nof files'
+    with pytest.raises(SystemExit), one_line_errors():
+        raise error
+    assert capsys.readouterr().err == 'error: no data\ntree\nof files\n'
+
+
 def test_empty_message_names_the_type(capsys):
     assert run(ValueError(), capsys).startswith('error: ValueError')
 

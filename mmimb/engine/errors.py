@@ -18,7 +18,7 @@ def one_line_errors() -> Iterator[None]:
 
     These are ``ValueError``, ``TypeError``, ``OSError``, ``ImportError`` and what a registry raises about a name that it
     does not know. Anything else is a bug and keeps its traceback, as does everything with ``MMIMB_TRACEBACK=1`` in the
-    environment.
+    environment. A text in the attribute ``detail`` of the error follows the line (the tree that a dataset should have).
 
     Raises:
         SystemExit: With status 2, after the line.
@@ -28,7 +28,8 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get('MMIMB_TRACEBACK', '0') not in ('', '0') or not _is_expected(error):
             raise
-        sys.stderr.write(f'error: {_rank()}{describe(error)}\n')
+        detail = getattr(error, 'detail', '')
+        sys.stderr.write(f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else ''))
         sys.stderr.flush()
         raise SystemExit(EXIT_STATUS) from None
 

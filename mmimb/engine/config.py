@@ -1,0 +1,117 @@
+"""Reading a config with the overrides of the command line."""
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import EXPECTED
+from .launch import LAUNCHERS, has_accelerator
+
+TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook')
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing share, under the names that mmseg's tools give them."""
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config, such as '
+                        'train_cfg.max_iters=100 or key="[a,b]"; quote lists, and write no spaces')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes of a distributed run')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='given by old launchers')
+    parser.add_argument('--trust-checkpoint', action='store_true', help='load checkpoints that are no plain data; they can run '
+                        'any code, so only pass it for files whose maker you know')
+
+
+def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:
+    """Return the config at ``path`` with ``key=value`` overrides merged in and ``default_scope`` set.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+        ValueError: It cannot be read, an override does not fit, or one of the keys ``required`` is missing.
+    """
+    from mmengine.config import Config, DictAction
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is a program: anything can happen in it
+        kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text})') from error
+    if overrides:
+        for item in overrides:
+            if '=' not in item:
+                raise ValueError(f'`--cfg-options` must be key=value, got {item!r}')
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+        values = parser.parse_args(['--cfg-options', *overrides]).cfg_options
+        try:
+            cfg.merge_from_dict(values)
+        except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
+            text = error.args[0] if isinstance(error, KeyError) and error.args else error
+            raise ValueError(f'`--cfg-options` must fit the config, got {values!r} ({text})') from error
+    missing = [key for key in required if cfg.get(key) is None]
+    if missing:
+        raise ValueError(f'`config` must define {", ".join(missing)}, got none in {path!r}')
+    cfg.setdefault('default_scope', 'mmseg')
+    return cfg
+
+
+def set_work_dir(cfg: Any, path: str, work_dir: str | None, *, below: str = '') -> None:
+    """Set ``cfg.work_dir``: the given one, else the config's, else ``./work_dirs/<name of the config>``.
+
+    Args:
+        cfg: The config, changed in place.
+        path: Of the config file.
+        work_dir: What the command line says.
+        below: A folder added unless the command line says where to write.
+    """
+    if work_dir is None:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        work_dir = os.path.join(cfg.get('work_dir') or os.path.join('work_dirs', stem), below).rstrip(os.sep)
+    if os.path.exists(work_dir) and not os.path.isdir(work_dir):
+        raise NotADirectoryError(f'`work_dir` must be a folder, got the file {work_dir!r}')
+    cfg.work_dir = work_dir
+
+
+def use_amp(cfg: Any) -> None:
+    """Switch automatic mixed precision on.
+
+    Raises:
+        ValueError: There is no GPU, or the config's optimizer wrapper is of its own kind.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f"`--amp` must meet optim_wrapper.type 'OptimWrapper' or 'AmpOptimWrapper', got {kind!r}")
+    if not has_accelerator():
+        raise ValueError('`--amp` must run on a GPU (mmengine has no mixed precision on the CPU), got none')
+    if kind == 'OptimWrapper':
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def add_own_hooks(cfg: Any) -> None:
+    """Append the hooks of :data:`OWN_HOOKS` that ``custom_hooks`` does not hold already."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    names = {kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+             for kind in (hook.get('type') if isinstance(hook, dict) else type(hook) for hook in hooks)}
+    for kind in OWN_HOOKS:
+        if kind not in names and kind.split('.')[1] not in names:
+            hooks.append({'type': kind})
+    cfg.custom_hooks = hooks
+
+
+def check_datasets(cfg: Any, *splits: str) -> None:
+    """Check that the datasets of these splits are where the config says.
+
+    Raises:
+        FileNotFoundError: Something is missing; ``detail`` shows the tree that is expected.
+    """
+    from ..datasets.layout import check_layout
+    for split in splits:
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        if isinstance(dataset, dict):
+            check_layout(dataset, f'{split}_dataloader.dataset')

@@ -1,0 +1,160 @@
+"""What tools/test.py does."""
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from ..stack import require_stack
+from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
+from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
+from .launch import prepare_launch
+
+
+@dataclass
+class TestOptions:
+    """The command line of tools/test.py.
+
+    Args:
+        config: Path of the config.
+        checkpoint: Path or URL of the weights.
+        work_dir: Where logs go; a folder ``test`` in the run's own by default.
+        out: JSON file for the metrics.
+        show_dir: Folder for pictures of the predictions.
+        cfg_options: ``key=value`` overrides.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        local_rank: For launchers that do not set ``LOCAL_RANK``.
+        trust_checkpoint: Load a checkpoint that is no plain data.
+    """
+
+    __test__ = False  # no class of tests
+
+    config: str
+    checkpoint: str
+    work_dir: str | None = None
+    out: str | None = None
+    show_dir: str | None = None
+    cfg_options: Sequence[str] | None = None
+    launcher: str = 'none'
+    local_rank: int = 0
+    trust_checkpoint: bool = False
+
+
+def evaluate(options: TestOptions) -> dict[str, Any]:
+    """Test a checkpoint and return the report, which is written to ``options.out`` if that is given.
+
+    Returns:
+        ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
+        it), ``classes``, and ``groups`` (class names by group) if a metric knows them.
+
+    Raises:
+        ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
+    """
+    require_stack()
+    set_trust(options.trust_checkpoint)
+    cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
+    set_work_dir(cfg, options.config, options.work_dir, below='test')
+    check_datasets(cfg, 'test')
+    content: dict[str, Any] = {}
+    if '://' not in options.checkpoint:
+        content = inspect_checkpoint(options.checkpoint, trust=options.trust_checkpoint)
+    cfg.load_from, cfg.resume = None, False
+    check_named_checkpoints(cfg, trust=options.trust_checkpoint)
+    cfg.load_from = options.checkpoint
+    if options.out is not None:
+        check_writable(options.out)
+    if options.show_dir is not None:
+        _draw(cfg, options.show_dir)
+    os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
+    notices = prepare_launch(cfg, options.launcher)
+    runner = _build_runner(cfg)
+    for notice in notices:
+        runner.logger.warning(notice)
+    with refused_pickles():
+        metrics = runner.test()
+    report = _report(runner, metrics, options, content)
+    if options.out is not None and runner.rank == 0:
+        write_json(options.out, report)
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    return report
+
+
+def check_writable(path: str | Path) -> None:
+    """Make the folder of ``path`` and raise an ``OSError`` if a file cannot be written there: before the test, not after."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'`--out` must be a file, got the folder {str(path)!r}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f'.{path.name}.'):
+        pass
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write ``data`` as strict JSON; at no time is there half a file. Numbers that are not finite become ``null``."""
+    path = Path(path)
+    text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        partial.write_text(text, encoding='utf-8')
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _build_runner(cfg: Any) -> Any:
+    from mmengine.runner import Runner
+
+    from .. import registry  # noqa: F401  (registers the scope)
+
+    class TestRunner(Runner):
+        """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
+
+        def dump_config(self) -> None:
+            pass
+
+    with refused_pickles():
+        return TestRunner.from_cfg(cfg)
+
+
+def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
+    classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or []
+    meta = content.get('meta')
+    seed = meta.get('seed') if isinstance(meta, Mapping) else None
+    report = {'metrics': {key: float(value) if hasattr(value, '__float__') else value for key, value in metrics.items()},
+              'config': options.config, 'checkpoint': options.checkpoint,
+              'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
+              'classes': list(classes)}
+    for metric in runner.test_evaluator.metrics:
+        groups = metric.class_groups() if hasattr(metric, 'class_groups') else {}
+        if groups:
+            report['groups'] = {name: list(members) for name, members in groups.items()}
+            break
+    return report
+
+
+def _draw(cfg: Any, folder: str) -> None:
+    """Have every prediction drawn into ``folder``."""
+    hooks = dict(cfg.get('default_hooks') or {})
+    hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True}
+    cfg.default_hooks = hooks
+    visualizer = {'type': 'SegLocalVisualizer', 'name': 'visualizer', **(cfg.get('visualizer') or {}), 'save_dir': folder}
+    backends = list(visualizer.get('vis_backends') or [])
+    if not any(backend.get('type') == 'LocalVisBackend' for backend in backends):
+        backends.append({'type': 'LocalVisBackend'})
+    cfg.visualizer = {**visualizer, 'vis_backends': backends}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,88 @@
+"""Several processes without a GPU, which mmengine's own launchers do not do."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'slurm': ('SLURM_PROCID',),
+            'mpi': ('OMPI_COMM_WORLD_RANK',)}
+STARTED_BY = {'pytorch': 'torchrun (tools/dist_train.sh)', 'slurm': 'srun (tools/slurm_train.sh)', 'mpi': 'mpirun'}
+SYNC_BATCH_NORMS = ('SyncBN', 'MMSyncBN', 'SyncBatchNorm')
+
+
+def has_accelerator() -> bool:
+    """Tell whether mmengine would train on a device other than the CPU."""
+    from mmengine.device import get_device
+    return bool(get_device() != 'cpu')
+
+
+def prepare_launch(cfg: Any, launcher: str) -> list[str]:
+    """Make a run on CPUs possible: gloo instead of NCCL, batch norm of each process instead of synchronised.
+
+    With an accelerator nothing is done but to check the environment: mmengine starts the processes' group itself.
+
+    Args:
+        cfg: The config, changed in place.
+        launcher: What ``--launcher`` says.
+
+    Returns:
+        Notices for the log.
+
+    Raises:
+        ValueError: The launcher is unknown, did not start this process, or cannot do without a GPU.
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f'`--launcher` must be one of {LAUNCHERS}, got {launcher!r}')
+    for name in REQUIRED.get(launcher, ()):
+        if name not in os.environ:
+            raise ValueError(f'`--launcher {launcher}` must be given in processes that {STARTED_BY[launcher]} starts, '
+                             f'got no {name} in the environment')
+    cfg.launcher = launcher
+    if has_accelerator():
+        return []
+    if launcher in ('slurm', 'mpi'):
+        raise ValueError(f"`--launcher` must be 'none' or 'pytorch' on a machine without a GPU, got {launcher!r}; "
+                         'tools/dist_train.sh starts several processes there')
+    notices = plain_batch_norm(cfg)
+    if launcher == 'pytorch':
+        _start_gloo(cfg)
+    return notices
+
+
+def plain_batch_norm(cfg: Any) -> list[str]:
+    """Replace synchronised batch norm in the model by the ordinary one; return a notice if there was any."""
+    count = _replace(cfg.get('model'))
+    if cfg.pop('sync_bn', None) is not None:
+        count += 1
+    return [f'no GPU: synchronised batch norm became ordinary batch norm ({count} settings)'] if count else []
+
+
+def _replace(node: Any) -> int:
+    count = 0
+    if isinstance(node, Mapping):
+        if node.get('type') in SYNC_BATCH_NORMS:
+            node['type'] = 'BN'  # type: ignore[index]
+            count += 1
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        count += sum(_replace(value) for value in node)
+    return count
+
+
+def _start_gloo(cfg: Any) -> None:
+    env = cfg.get('env_cfg') or {}
+    settings = dict(env.get('dist_cfg') or {})
+    cfg.env_cfg = {**env, 'dist_cfg': {**settings, 'backend': 'gloo'}}
+    wrapper = dict(cfg.get('model_wrapper_cfg') or {})
+    if wrapper.get('type') in (None, 'MMDistributedDataParallel'):
+        defaults = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
+                    'find_unused_parameters': cfg.get('find_unused_parameters', False)}
+        cfg.model_wrapper_cfg = {**defaults, **wrapper, 'device_ids': None}
+    if not dist.is_initialized():
+        timeout = settings.get('timeout')
+        dist.init_process_group('gloo', timeout=None if timeout is None else timedelta(seconds=timeout))

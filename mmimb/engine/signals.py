@@ -1,0 +1,34 @@
+"""The signals by which a scheduler takes a machine away."""
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+EX_TEMPFAIL = 75
+SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
+
+
+@contextmanager
+def leave_on_signal() -> Iterator[None]:
+    """Leave with status 75 on a signal; for the time in which there is nothing to save.
+
+    ``PreemptionHook`` takes over while training runs. Without effect outside the main thread.
+
+    Raises:
+        SystemExit: From wherever the signal finds the main thread.
+    """
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(EX_TEMPFAIL)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, leave) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,63 @@
+"""torchrun for jobs that can be preempted: ``python -m mmimb.engine.torchrun`` takes torchrun's own arguments.
+
+torchrun answers SIGTERM by giving its workers 30 seconds, and its exit status says only that a worker failed. This passes
+SIGTERM and SIGUSR1 on to the workers and waits for them, and exits with their status.
+"""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import EXIT_STATUS
+from .signals import EX_TEMPFAIL, SIGNALS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run torchrun and return its workers' exit status: 2 (wrong input), 75 (preempted), else that of the first to fail."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException, api
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    stop = api._terminate_process_handler
+
+    def handle(number: int, frame: Any) -> None:
+        if number in SIGNALS:
+            pass_on(number)
+        else:
+            stop(signal.Signals(number), frame)
+
+    # what torchrun installs for the signals that it handles
+    api._terminate_process_handler = handle  # type: ignore[assignment]
+    for number in SIGNALS:
+        signal.signal(number, handle)
+    try:
+        run.main(list(sys.argv[1:] if arguments is None else arguments))
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        code = next((c for c in (EXIT_STATUS, EX_TEMPFAIL) if c in codes), error.get_first_failure()[1].exitcode)
+        return int(code if code >= 0 else 128 - code)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    return 0
+
+
+def pass_on(number: int) -> None:
+    """Send a signal to the child processes of this one."""
+    for pid in children():
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def children() -> list[int]:
+    """Return the process ids of the children of this process (Linux)."""
+    return [int(pid) for file in Path('/proc/self/task').glob('*/children') for pid in file.read_text().split()]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

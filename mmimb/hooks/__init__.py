@@ -1,0 +1,4 @@
+from .plain_checkpoint import PlainCheckpointHook
+from .preemption import PreemptionHook
+
+__all__ = ['PlainCheckpointHook', 'PreemptionHook']

@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Test a segmentor, and write the metrics as JSON."""
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse_arguments() -> argparse.Namespace:
+    from mmimb.engine.config import add_common_arguments
+    parser = argparse.ArgumentParser(description='Test a segmentor.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--work-dir', help='folder for logs (default: ./work_dirs/<name of the config>/test)')
+    parser.add_argument('--out', metavar='METRICS.json', help='write the metrics to this file')
+    parser.add_argument('--show-dir', metavar='FOLDER', help='draw every prediction into this folder')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    from mmimb.engine.errors import one_line_errors
+    with one_line_errors():
+        options = parse_arguments()
+        from mmimb.engine.evaluation import TestOptions, evaluate
+        evaluate(TestOptions(**vars(options)))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
