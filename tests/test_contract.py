@@ -36,7 +36,7 @@ def test_two_ranks_with_sync_avg_equal_one() -> None:
 def test_every_registered_loss_has_a_case() -> None:
     MODELS.import_from_location()
     losses = {name for name, kind in MODELS.module_dict.items() if name.endswith('Loss')}
-    assert {str(case) for case in CASES} == losses
+    assert {str(case.cfg['type']).removeprefix('mmimb.') for case in CASES} == losses
 
 
 @each_case
@@ -48,11 +48,8 @@ def test_exemptions_are_questions(case: Case) -> None:
 @each_case
 def test_matches_the_oracle(case: Case) -> None:
     logits, target = Subject(case.cfg).batch()
-    got = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none')
-    for n, h, w in np.ndindex(*target.shape):
-        label = int(target[n, h, w])
-        want = 0.0 if label == IGNORE else case.oracle(logits[n, :, h, w].numpy(), label)
-        assert got[n, h, w].item() == pytest.approx(want, rel=1e-10, abs=1e-12)
+    got = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none' if case.has_map else None)
+    np.testing.assert_allclose(got.numpy(), case.oracle(logits.numpy(), target.numpy()), rtol=1e-10, atol=1e-12)
 
 
 @each_case
@@ -62,7 +59,7 @@ def test_every_argument_matters(case: Case) -> None:
     for name, value in case.sensitive_to.items():
         changed = call(ROOT.build({**case.cfg, name: value}), logits, target)
         assert not torch.allclose(changed, plain, rtol=1e-6), name
-    init = MODELS.get(str(case)).__dict__.get('__init__')
+    init = type(ROOT.build(dict(case.cfg))).__dict__.get('__init__')
     own = set(inspect.signature(init).parameters) - {'self', 'common'} if init else set()
     assert own == set(case.sensitive_to), 'each argument of its own needs a value that changes the result'
 
@@ -82,7 +79,7 @@ def test_every_common_argument_matters(case: Case) -> None:
     assert ROOT.build({**case.cfg, 'loss_name': 'loss_other'}).loss_name == 'loss_other'
 
 
-@each_case
+@pytest.mark.parametrize('case', [case for case in CASES if 'class_weight' not in case.exempt], ids=str)
 def test_normalize_by_weights(case: Case) -> None:
     """The weighted mean of torch.nn.CrossEntropyLoss(weight=...): the sum over the weights of the valid pixels."""
     weights = torch.tensor(COMMON_ARGUMENTS['class_weight'], dtype=torch.float64)
@@ -97,7 +94,7 @@ def test_normalize_by_weights(case: Case) -> None:
 
 @each_case
 @pytest.mark.parametrize(('override', 'error', 'words'), [
-    (dict(reduction='avg'), ValueError, r'`reduction` must be one of .* got .avg.'),
+    (dict(reduction='avg'), ValueError, r'`reduction` must be .* got .avg.'),
     (dict(normalize='classes'), ValueError, r'`normalize` must be .* got .classes.'),
     (dict(use_sigmoid='conflict'), ValueError, r'`use_sigmoid` must be .* _delete_=True'),
     (dict(avg_non_ignore=True), TypeError, r'`avg_non_ignore` is no argument .* _delete_=True'),
@@ -112,6 +109,8 @@ def test_normalize_by_weights(case: Case) -> None:
 ])
 def test_bad_arguments_are_named(case: Case, override: dict, error: type[Exception], words: str) -> None:
     if override.get('use_sigmoid') == 'conflict':
+        if type(ROOT.build(dict(case.cfg))).sigmoid is None:
+            pytest.skip('it exists for sigmoid and softmax')
         override = dict(use_sigmoid=not ROOT.build(dict(case.cfg)).sigmoid)
     with pytest.raises(error, match=words):
         ROOT.build({**case.cfg, **override})
@@ -137,7 +136,7 @@ def test_wrong_lengths_are_named(case: Case) -> None:
 def test_check_loss_reports_stock_defects() -> None:
     """The contract can fail: it finds what the design lists of mmseg's own cross-entropy and Dice loss."""
     stock = {a.question: a.verdict for a in check_loss('mmseg.CrossEntropyLoss', exempt={'sync_avg': 'not an argument of it'})}
-    assert {k for k, v in stock.items() if v == 'broken'} >= {'reductions', 'label_range', 'positional', 'class_weight'}
+    assert {k for k, v in stock.items() if v == 'broken'} >= {'mean', 'label_range', 'positional', 'class_weight'}
     assert stock['loss_weight'] == 'holds'
     assert stock['sync_avg'] == 'exempt'
     dice = {a.question: a.verdict for a in check_loss('mmseg.DiceLoss', exempt={'sync_avg': 'not an argument of it'})}

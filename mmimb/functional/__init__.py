@@ -1,11 +1,16 @@
 """Pure torch mathematics, unreduced; imports nothing but torch."""
+from .binary import adjusted_binary_cross_entropy, positive_channels, rebalancing
 from .confusion import Scores, confusion_matrix, scores
-from .cross_entropy import adjusted_cross_entropy
+from .cross_entropy import adjusted_cross_entropy, complement_cross_entropy, complement_entropy
 from .layout import per_class
 from .outlying import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
-from .reduce import REDUCTIONS, reduce_pixels, split_ignore
+from .priors import log_odds_bias, log_prior, margins, temperatures
+from .reduce import REDUCTIONS, hardest, reduce_pixels, split_ignore
+from .region import lovasz_loss, occurring, soft_confusion, tversky_loss
 
 __all__ = [
-    'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'REDUCTIONS', 'Scores', 'adjusted_cross_entropy', 'confusion_matrix',
-    'outlying_labels', 'outlying_squared_error', 'per_class', 'reduce_pixels', 'scores', 'split_ignore'
+    'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'REDUCTIONS', 'Scores', 'adjusted_binary_cross_entropy', 'adjusted_cross_entropy',
+    'complement_cross_entropy', 'complement_entropy', 'confusion_matrix', 'hardest', 'log_odds_bias', 'log_prior',
+    'lovasz_loss', 'margins', 'occurring', 'outlying_labels', 'outlying_squared_error', 'per_class', 'positive_channels',
+    'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion', 'split_ignore', 'temperatures', 'tversky_loss'
 ]

@@ -1,16 +1,19 @@
 """Softmax cross-entropy over adjusted logits: one formula behind most of the family."""
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .layout import per_class
 
+TINY = 1e-12  # keeps the gradient of x ** gamma finite at 0 for gamma < 1
+
 
 def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | None = None, bias: Tensor | None = None,
-                           margin: Tensor | None = None, class_weight: Tensor | None = None,
-                           gamma: float = 0.0) -> Tensor:
-    r"""Per-pixel :math:`-w_y (1 - p_y)^\gamma \log p_y` with :math:`p = \mathrm{softmax}(a \odot z + b - m_y e_y)`.
+                           margin: Tensor | None = None, relief: Tensor | None = None,
+                           class_weight: Tensor | None = None, gamma: float = 0.0) -> Tensor:
+    r"""Per-pixel :math:`-w_y (1 - p_y)^\gamma \log p_y` with :math:`p = \mathrm{softmax}(a \odot z + b - (m_y - r_{j^*}) e_y)`.
 
     Args:
         logits: ``(N, C, *)`` scores ``z``.
@@ -18,6 +21,8 @@ def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | No
         scale: ``(C,)`` factors ``a``.
         bias: ``(C,)`` offsets ``b``.
         margin: ``(C,)`` margins ``m``, subtracted from the scaled logit of the label.
+        relief: ``(C,)`` amounts ``r``; that of the strongest wrong class :math:`j^* = \arg\max_{j \ne y} z_j` (no gradient) is
+            added to the scaled logit of the label.
         class_weight: ``(C,)`` weights ``w``.
         gamma: Focal exponent; 0 is plain cross-entropy.
 
@@ -26,10 +31,56 @@ def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | No
     """
     z = logits if scale is None else logits * per_class(scale, logits)
     z = z if bias is None else z + per_class(bias, logits)
-    if margin is not None:
-        z = z.scatter_add(1, target.unsqueeze(1), -margin[target].unsqueeze(1))
+    if margin is not None or relief is not None:
+        shift = torch.zeros_like(target, dtype=z.dtype) if margin is None else -margin[target]
+        shift = shift if relief is None else shift + relief[strongest_other(logits, target)]
+        z = z.scatter_add(1, target.unsqueeze(1), shift.unsqueeze(1))
     loss = F.cross_entropy(z, target, reduction='none')
     if gamma != 0:
         miss = -(-loss).expm1()  # 1 - p_y without cancellation
-        loss = miss.clamp(min=1e-12).pow(gamma) * loss
+        loss = miss.clamp(min=TINY).pow(gamma) * loss
     return loss if class_weight is None else class_weight[target] * loss
+
+
+def strongest_other(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the ``(N, *)`` class with the largest of ``(N, C, *)`` logits apart from the label's; ties keep the lower id."""
+    return without_label(logits.detach(), target).argmax(1)
+
+
+def complement_cross_entropy(logits: Tensor, target: Tensor, *, gamma: float = -1.0,
+                             class_weight: Tensor | None = None) -> Tensor:
+    r"""Per-pixel :math:`w_y (-\log p_y + \frac{\gamma}{C - 1} H)`, with :math:`H` from :func:`complement_entropy`.
+
+    Args:
+        logits: ``(N, C, *)`` scores.
+        target: ``(N, *)`` labels in ``[0, C)``.
+        gamma: Factor of the entropy; -1 maximises it.
+        class_weight: ``(C,)`` weights ``w``.
+
+    Returns:
+        ``(N, *)`` losses, possibly negative.
+    """
+    loss = F.cross_entropy(logits, target, reduction='none')
+    loss = loss + gamma / (logits.shape[1] - 1) * complement_entropy(logits, target)
+    return loss if class_weight is None else class_weight[target] * loss
+
+
+def complement_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    r"""Per-pixel entropy :math:`-\sum_{j \ne y} \hat P_j \log \hat P_j` of the softmax over the wrong classes.
+
+    Finite for any logits, with :math:`\partial H / \partial z_y = 0` exactly.
+
+    Args:
+        logits: ``(N, C, *)`` scores.
+        target: ``(N, *)`` labels in ``[0, C)``.
+
+    Returns:
+        ``(N, *)`` entropies in nats; 0 for ``C = 2``.
+    """
+    log_p = without_label(logits, target).log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def without_label(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the logits with the label's replaced by a number so low that its softmax is 0, yet finite."""
+    return logits.scatter(1, target.unsqueeze(1), torch.finfo(logits.dtype).min / 2)

@@ -60,3 +60,17 @@ def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, 
     if reduction == 'mean':
         return loss.sum() / (valid.sum().clamp(min=1) if divisor is None else divisor)
     raise ValueError(f'`reduction` must be one of {REDUCTIONS}, got {reduction!r}')
+
+
+def hardest(confidence: Tensor, valid: Tensor, *, thresh: float, min_kept: int) -> Tensor:
+    """Return the ``(N, *)`` mask of the pixels to learn from: less confident than ``thresh``, and at least ``min_kept``.
+
+    Args:
+        confidence: ``(N, *)`` probabilities of the labels, without gradient.
+        valid: ``(N, *)`` mask of the pixels that count; if these are fewer than ``min_kept``, all are kept.
+        thresh: Probability in ``(0, 1]``.
+        min_kept: Pixels of the batch, at least 1.
+    """
+    ranked = confidence.masked_fill(~valid, float('inf')).flatten()
+    bound = ranked.kthvalue(min(min_kept, ranked.numel())).values
+    return valid & ((confidence < thresh) | (confidence <= bound))

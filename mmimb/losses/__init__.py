@@ -1,5 +1,21 @@
-from .base import PixelLoss
+"""Registered losses; each is a loss_decode line of an mmseg config."""
+from .base import SegLoss
 from .outlying_mse import OutlyingMSELoss
-from .softmax import CrossEntropyLoss
+from .pixel import PixelLoss
+from .region import DiceLoss, LovaszLoss, RegionLoss, TverskyLoss
+from .sigmoid import BinaryCrossEntropyLoss, DistributionBalancedLoss, FocalLoss
+from .softmax import (
+    ComplementCrossEntropyLoss,
+    CrossEntropyLoss,
+    ELMLoss,
+    LDAMLoss,
+    LogitAdjustmentLoss,
+    OhemCrossEntropyLoss,
+    VSLoss,
+)
 
-__all__ = ['CrossEntropyLoss', 'OutlyingMSELoss', 'PixelLoss']
+__all__ = [
+    'BinaryCrossEntropyLoss', 'ComplementCrossEntropyLoss', 'CrossEntropyLoss', 'DiceLoss', 'DistributionBalancedLoss',
+    'ELMLoss', 'FocalLoss', 'LDAMLoss', 'LogitAdjustmentLoss', 'LovaszLoss', 'OhemCrossEntropyLoss', 'OutlyingMSELoss',
+    'PixelLoss', 'RegionLoss', 'SegLoss', 'TverskyLoss', 'VSLoss'
+]

@@ -1,7 +1,6 @@
 """Losses on raw logits."""
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor
 from ..functional import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from ..registry import MODELS
 from ..stats import ClassStats
-from .base import PixelLoss
+from .checks import number
+from .pixel import PixelLoss
 
 AUTO_TARGET = 66.0  # the papers' settings have alpha * C between 50 and 101
 
@@ -33,22 +33,21 @@ class OutlyingMSELoss(PixelLoss):
     vectors = ('labels',)
     labels: Tensor
 
-    def __init__(self, stats: Any, *, alpha: float | str = 'auto', label: str = 'rank', order: str = 'rare_large',
+    def __init__(self, stats: Any, alpha: float | str = 'auto', label: str = 'rank', *, order: str = 'rare_large',
                  **common: Any) -> None:
-        if alpha != 'auto' and (isinstance(alpha, (bool, str)) or not math.isfinite(alpha) or alpha <= 0):
-            raise ValueError(f"`alpha` must be 'auto' or a number above 0, got {alpha!r}")
         if label not in LABEL_FUNCTIONS:
             raise ValueError(f'`label` must be one of {LABEL_FUNCTIONS}, got {label!r}')
         if order not in LABEL_ORDERS:
             raise ValueError(f'`order` must be one of {LABEL_ORDERS}, got {order!r}')
-        self.alpha, self.label, self.order = alpha, label, order
+        self.alpha = alpha if alpha == 'auto' else number('alpha', alpha, above=0)
+        self.label, self.order = label, order
         super().__init__(stats, **common)
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
         values = outlying_labels(ClassStats.load(source).counts('pixels'), label=self.label, order=self.order)
-        factor = AUTO_TARGET / values.max() if self.alpha == 'auto' else float(self.alpha)
+        factor = AUTO_TARGET / values.max() if isinstance(self.alpha, str) else self.alpha
         return {'labels': factor * values}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
+    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         loss = outlying_squared_error(logits, target, self.vector('labels', logits), class_weight=class_weight)
         return loss / AUTO_TARGET if self.alpha == 'auto' else loss

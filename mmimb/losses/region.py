@@ -1,0 +1,94 @@
+"""Losses on regions: one term per class, averaged over the classes that occur in the batch."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
+from ..registry import MODELS
+from .base import SegLoss
+from .checks import number
+
+
+class RegionLoss(SegLoss):
+    """A loss with one term per class. Subclasses implement :meth:`per_class`.
+
+    ``use_sigmoid=True`` makes each channel a binary problem, which ``(N, 1, H, W)`` logits need; otherwise the terms are
+    of the softmax. Ignored pixels get no gradient. ``reduction='mean'`` averages over the classes that are the label or the
+    prediction of a valid pixel, ``'sum'`` adds them up; there is no value per pixel, so an OHEM sampler that ranks pixels by
+    their loss (``thresh=None``) is refused, while its pixel weights count in every sum over pixels.
+    """
+
+    sigmoid = None
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
+        if self.sync_avg:
+            raise ValueError(f'`sync_avg` must be False for {type(self).__name__} (it is no mean over pixels), got True')
+
+    def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the ``(C,)`` terms, and the mask of those that count if that is not for :func:`occurring` to say."""
+        raise NotImplementedError
+
+    def checked_reduction(self, reduction: str) -> str:
+        if reduction not in ('mean', 'sum'):
+            raise ValueError(f"`reduction` must be 'mean' or 'sum' for {type(self).__name__} (a region loss has no value per "
+                             f'pixel, and cannot rank pixels for an OHEM sampler), got {reduction!r}')
+        return reduction
+
+    def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
+              reduction: str, avg_factor: float | Tensor | None) -> Tensor:
+        prob = logits.sigmoid() if self.sigmoid else logits.softmax(1)
+        positive = positive_channels(logits, target)
+        pixel = valid.to(prob.dtype) if weight is None else valid * weight.to(prob.dtype)
+        terms, counts = self.per_class(prob, positive, pixel)
+        counts = occurring(prob, positive, valid) if counts is None else counts
+        used = counts.to(prob.dtype)
+        if class_weight is not None:
+            used = used * class_weight[-len(used):]  # one channel: the weight of label 1
+        total = (terms * used).sum()
+        if reduction == 'sum':
+            return total
+        if avg_factor is not None:
+            return total / avg_factor
+        divisor = counts.sum() if self.normalize == 'pixels' else used.sum()
+        return total / torch.where(divisor > 0, divisor, 1)
+
+
+@MODELS.register_module()
+class DiceLoss(RegionLoss):
+    """One minus the Dice coefficient of each class over the batch (arXiv 1606.04797), linear denominators."""
+
+    def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        return tversky_loss(soft_confusion(prob, positive, weight), alpha=0.5, beta=0.5), None
+
+
+@MODELS.register_module()
+class TverskyLoss(RegionLoss):
+    """Dice with its own prices for false positives and false negatives (arXiv 1706.05721; focal: 1810.07842).
+
+    Args:
+        alpha: Price of a false positive.
+        beta: Price of a false negative; more than ``alpha`` favours recall, which rare classes lack.
+        gamma: Focal exponent of each class's term.
+    """
+
+    def __init__(self, alpha: float = 0.3, beta: float = 0.7, gamma: float = 1.0, **common: Any) -> None:
+        self.alpha = number('alpha', alpha, least=0)
+        self.beta = number('beta', beta, least=0)
+        self.gamma = number('gamma', gamma, above=0)
+        super().__init__(**common)
+
+    def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        confusion = soft_confusion(prob, positive, weight)
+        return tversky_loss(confusion, alpha=self.alpha, beta=self.beta, gamma=self.gamma), None
+
+
+@MODELS.register_module()
+class LovaszLoss(RegionLoss):
+    """The Lovász extension of one minus IoU (arXiv 1705.08790), averaged over the classes with a label in the batch."""
+
+    def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        return lovasz_loss(prob, positive, weight)

@@ -1,0 +1,129 @@
+"""Losses on the sigmoid of each channel, and the focal loss, which exists for softmax too."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..functional import (
+    adjusted_binary_cross_entropy,
+    adjusted_cross_entropy,
+    log_odds_bias,
+    per_class,
+    positive_channels,
+    rebalancing,
+)
+from ..registry import MODELS
+from ..stats import ClassStats
+from .checks import number
+from .pixel import PixelLoss
+
+
+class ChannelLoss(PixelLoss):
+    """A loss with a binary problem per channel: a pixel's value is the average over the channels."""
+
+    sigmoid: bool | None = True
+
+    def average(self, loss: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
+        """Average ``(N, C, *)`` losses over weighted channels; with one channel, weigh by the label instead."""
+        if class_weight is None:
+            return loss.mean(1)
+        if loss.shape[1] == 1:
+            return loss[:, 0] * class_weight[target]
+        return (loss * per_class(class_weight, loss)).mean(1)
+
+
+@MODELS.register_module()
+class BinaryCrossEntropyLoss(ChannelLoss):
+    """Sigmoid cross-entropy, averaged over the channels; takes ``(N, 1, H, W)`` logits too."""
+
+    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target))
+        return self.average(loss, target, class_weight)
+
+
+@MODELS.register_module()
+class FocalLoss(ChannelLoss):
+    """Cross-entropy that turns to the pixels which are still wrong (arXiv 1708.02002); runs on any device.
+
+    Args:
+        gamma: Focal exponent; 0 is cross-entropy.
+
+    ``use_sigmoid=True`` gives the sigmoid form, averaged over the channels; otherwise it is the softmax form.
+    """
+
+    sigmoid = None
+
+    def __init__(self, gamma: float = 2.0, **common: Any) -> None:
+        self.gamma = number('gamma', gamma, least=0)
+        super().__init__(**common)
+
+    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+        if not self.sigmoid:
+            return adjusted_cross_entropy(logits, target, class_weight=class_weight, gamma=self.gamma)
+        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), gamma=self.gamma)
+        return self.average(loss, target, class_weight)
+
+
+@MODELS.register_module()
+class DistributionBalancedLoss(ChannelLoss):
+    """Sigmoid loss re-balanced by label co-occurrence and tolerant to negatives (DB, arXiv 2007.09654).
+
+    Args:
+        stats: Class statistics (see :class:`mmimb.stats.ClassStats`).
+        presence: Where the classes that occur together come from: ``'image'``, the valid pixels of an image or crop (the
+            paper's meaning of a sample), or ``'pixel'``, each pixel a sample with one label (works against rare classes).
+        counts: ``'images'``: how many images hold a class (paper; wants rare-class sampling where frequent classes are in
+            every image). ``'pixels'``: re-balances inside an image.
+        alpha: Least re-balancing weight.
+        beta: Slope of the smooth map from co-occurrence to weight.
+        mu: Centre of the map. Paper: 0.2 on COCO, 0.3 on VOC.
+        lam: Negative-tolerance scale. Paper: 2 on COCO, 5 on VOC.
+        kappa: Scale of the log-odds bias. The authors' code divides it by ``lam`` (a bug, as they say): ``kappa / lam``.
+        gamma: Focal exponent.
+        balance: Factor of the loss.
+    """
+
+    vectors = ('count', 'bias')
+    count: Tensor
+    bias: Tensor
+
+    def __init__(self, stats: Any, presence: str = 'image', counts: str = 'images', *, alpha: float = 0.1,
+                 beta: float = 10.0, mu: float = 0.2, lam: float = 2.0, kappa: float = 0.05, gamma: float = 2.0,
+                 balance: float = 2.0, **common: Any) -> None:
+        if presence not in ('image', 'pixel'):
+            raise ValueError(f"`presence` must be 'image' or 'pixel', got {presence!r}")
+        if counts not in ('images', 'pixels'):
+            raise ValueError(f"`counts` must be 'images' or 'pixels', got {counts!r}")
+        self.presence, self.counts = presence, counts
+        self.smooth_map = {'alpha': number('alpha', alpha, least=0), 'beta': number('beta', beta), 'mu': number('mu', mu)}
+        self.lam = number('lam', lam, above=0)
+        self.kappa = number('kappa', kappa)
+        self.gamma = number('gamma', gamma, least=0)
+        self.balance = number('balance', balance, least=0)
+        super().__init__(stats, **common)
+
+    def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
+        stats = ClassStats.load(source)
+        count = stats.counts(self.counts)
+        total = sum(stats.pixels) if self.counts == 'pixels' else stats.require('num_images').num_images
+        return {'count': count.clamp(min=1), 'bias': log_odds_bias(count, total or 1, self.kappa)}
+
+    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+        count = self.vector('count', logits)
+        positive = positive_channels(logits, target)
+        loss = adjusted_binary_cross_entropy(logits, positive, bias=self.vector('bias', logits), lam=self.lam,
+                                             factor=self._factor(count, positive, valid), gamma=self.gamma)
+        return self.balance * self.average(loss, target, class_weight)
+
+    def _factor(self, count: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+        """Return the re-balancing weights, ready to broadcast over ``(N, C, *)``."""
+        if self.presence == 'image':
+            present = positive & valid.unsqueeze(1)
+            present = present.flatten(2).any(2) if positive.ndim > 2 else present
+            weight = rebalancing(present.to(count.dtype), count, **self.smooth_map)
+            return weight.view(weight.shape + (1,) * (positive.ndim - 2))
+        table = rebalancing(torch.eye(len(count), dtype=count.dtype, device=count.device), count, **self.smooth_map)
+        return table[positive.to(torch.uint8).argmax(1)].movedim(-1, 1)
