@@ -11,7 +11,7 @@ from .launch import LAUNCHERS, has_accelerator
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook')
+OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

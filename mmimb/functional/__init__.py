@@ -7,10 +7,19 @@ from .outlying import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_s
 from .priors import log_odds_bias, log_prior, margins, temperatures
 from .reduce import REDUCTIONS, hardest, reduce_pixels, split_ignore
 from .region import lovasz_loss, occurring, soft_confusion, tversky_loss
+from .weighting import (
+    effective_number,
+    inverse_frequency,
+    log_frequency,
+    median_frequency,
+    normalized_weights,
+    suitable_beta,
+)
 
 __all__ = [
     'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'REDUCTIONS', 'Scores', 'adjusted_binary_cross_entropy', 'adjusted_cross_entropy',
-    'complement_cross_entropy', 'complement_entropy', 'confusion_matrix', 'hardest', 'log_odds_bias', 'log_prior',
-    'lovasz_loss', 'margins', 'occurring', 'outlying_labels', 'outlying_squared_error', 'per_class', 'positive_channels',
-    'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion', 'split_ignore', 'temperatures', 'tversky_loss'
+    'complement_cross_entropy', 'complement_entropy', 'confusion_matrix', 'effective_number', 'hardest', 'inverse_frequency',
+    'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins', 'median_frequency', 'normalized_weights',
+    'occurring', 'outlying_labels', 'outlying_squared_error', 'per_class', 'positive_channels', 'rebalancing',
+    'reduce_pixels', 'scores', 'soft_confusion', 'split_ignore', 'suitable_beta', 'temperatures', 'tversky_loss'
 ]

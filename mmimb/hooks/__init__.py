@@ -1,4 +1,5 @@
+from .class_weight import ClassWeightHook
 from .plain_checkpoint import PlainCheckpointHook
 from .preemption import PreemptionHook
 
-__all__ = ['PlainCheckpointHook', 'PreemptionHook']
+__all__ = ['ClassWeightHook', 'PlainCheckpointHook', 'PreemptionHook']

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
 from ..registry import MODELS
+from ..stats.checks import number
 from .base import SegLoss
-from .checks import number
 
 
 class RegionLoss(SegLoss):

@@ -17,7 +17,7 @@ from ..functional import (
 )
 from ..registry import MODELS
 from ..stats import ClassStats
-from .checks import number
+from ..stats.checks import number
 from .pixel import PixelLoss
 
 

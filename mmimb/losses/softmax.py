@@ -10,7 +10,7 @@ from torch import Tensor
 from ..functional import adjusted_cross_entropy, complement_cross_entropy, hardest, log_prior, margins, temperatures
 from ..registry import MODELS
 from ..stats import ClassStats
-from .checks import number
+from ..stats.checks import number
 from .pixel import PixelLoss
 
 

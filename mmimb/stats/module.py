@@ -41,9 +41,14 @@ class StatsModule(nn.Module):
             setattr(self, name, value.to(getattr(self, name).device, torch.float64))
         self._ready = True
 
+    @property
+    def reads_file(self) -> bool:
+        """Whether the vectors come from a file."""
+        return isinstance(self._source, (str, Path))
+
     def prepare_unless_file(self) -> None:
         """Compute the vectors now unless that means to read a file; the last line of a subclass' ``__init__``."""
-        if not isinstance(self._source, (str, Path)):
+        if not self.reads_file:
             self.prepare()
 
     def train(self, mode: bool = True) -> StatsModule:

@@ -6,12 +6,13 @@ from numbers import Real
 from typing import Any
 
 
-def number(name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf) -> float:
+def number(name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf,
+           below: float = math.inf) -> float:
     """Return ``value`` as a float if it is a finite number in range; otherwise raise a ``ValueError`` that says the rule."""
     good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if good and least <= value <= most and value > above:
+    if good and least <= value <= most and above < value < below:
         return float(value)
     rules = [f'at least {least:g}' if least > -math.inf else '', f'above {above:g}' if above > -math.inf else '',
-             f'at most {most:g}' if most < math.inf else '']
+             f'at most {most:g}' if most < math.inf else '', f'below {below:g}' if below < math.inf else '']
     rule = ' and '.join(r for r in rules if r)
     raise ValueError(f'`{name}` must be a finite number{" " + rule if rule else ""}, got {value!r}')

@@ -1,0 +1,55 @@
+"""Weights that change with the iteration."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..registry import MODELS
+from ..stats.checks import number
+from .base import ClassWeight, build_class_weight
+
+
+@MODELS.register_module()
+class Deferred(ClassWeight):
+    """Weights of 1 until ``begin``, then those of another scheme (deferred re-weighting, DRW, arXiv 1906.07413).
+
+    Args:
+        weight: What any ``class_weight`` may be.
+        begin: The first iteration with weights, or a share of the training if below 1. The paper defers by 0.8.
+
+    ``ClassWeightHook`` tells it the iteration; ``tools/train.py`` adds the hook. It has no state of its own: a resumed run
+    follows from its iteration.
+    """
+
+    def __init__(self, weight: Any, begin: float) -> None:
+        self.begin = number('begin', begin, least=0)
+        super().__init__()
+        later = build_class_weight(weight)
+        if later is None or isinstance(later, Deferred):
+            raise TypeError(f'`weight` must be a list, a file or a scheme other than Deferred, got {weight!r}')
+        self.later = later
+        self.active = False
+        if not later.reads_file:
+            self.prepare()
+
+    @property
+    def reads_file(self) -> bool:
+        return self.later.reads_file
+
+    def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
+        self.later.prepare()
+        return {'weight': torch.ones_like(self.later.weight)}
+
+    def step(self, iteration: int, max_iterations: int) -> bool:
+        """Set the weights for ``iteration`` (from 0) of ``max_iterations``; return whether they changed."""
+        begin = self.begin * max_iterations if self.begin < 1 else self.begin
+        active = iteration >= begin
+        if active == self.active:
+            return False
+        self.prepare()
+        self.active = active
+        self.weight = self.later.weight.clone() if active else torch.ones_like(self.later.weight)
+        return True
