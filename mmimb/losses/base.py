@@ -58,6 +58,11 @@ class SegLoss(StatsModule):
         self.sync_avg = sync_avg
         self.prepare_unless_file()
 
+    @property
+    def activation(self) -> str:
+        """What makes of the logits that which the loss compares with labels: ``'none'``, ``'softmax'`` or ``'sigmoid'``."""
+        return 'sigmoid' if self.sigmoid else 'softmax'
+
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         """Return the reduced loss of checked inputs: labels in range where ``valid``, 0 elsewhere."""

@@ -32,6 +32,7 @@ class OutlyingMSELoss(PixelLoss):
 
     vectors = ('labels',)
     labels: Tensor
+    activation = 'none'
 
     def __init__(self, stats: Any, alpha: float | str = 'auto', label: str = 'rank', *, order: str = 'rare_large',
                  **common: Any) -> None:
