@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmimb.engine.errors import describe, one_line_errors
+from mmimb.engine.errors import one_line_errors
 from mmimb.stack import require_stack
 
-EXIT_BAD_INPUT, EXIT_BAD_LABELS, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_BAD_LABELS, EXIT_INTERRUPTED = 3, 130
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,7 +78,6 @@ def main() -> int:
     require_stack()
     from rich.console import Console
 
-    from mmimb.datasets.layout import LayoutError
     from mmimb.stats import BadLabelsError
     from mmimb.stats.report import check_report_path, report_summary, report_table, write_report
 
@@ -91,8 +90,6 @@ def main() -> int:
     except BadLabelsError as error:
         return fail(EXIT_BAD_LABELS, *(f'error: {problem}' for problem in error.problems),
                     f'error: {len(error.problems)} of {error.num_images} label files cannot be used; nothing was written')
-    except LayoutError as error:
-        return fail(EXIT_BAD_INPUT, f'error: {describe(error)}', error.detail)
     except KeyboardInterrupt:
         return fail(EXIT_INTERRUPTED, 'interrupted; nothing was written')
     written = write_report(found, out)

@@ -21,7 +21,7 @@ def draw_scene(rng: Generator) -> tuple[Array, Array]:
     _buildings(canvas, horizon, vanish)
     ground = _ground(canvas, horizon, vanish)
     _trees(canvas, horizon, ground)
-    placed = [(float(rng.uniform(.12, .6)**1.2 * (height - horizon)), kind)
+    placed = [(float(rng.uniform(.14, .68) * (height - horizon)), kind)
               for kind, frequency in FREQUENCY.items() for _ in range(rng.poisson(frequency))]
     for u, kind in sorted(placed):
         x = rng.uniform(.02, .98) * width

@@ -9,7 +9,7 @@ import numpy as np
 from .demo_canvas import BICYCLE, CAR, PERSON, SIGN, VOID, Array, Canvas, bright_colour, mixed_colour
 
 # How many of each a scene holds on average.
-FREQUENCY = {CAR: 1.5, PERSON: 1.2, SIGN: .9, BICYCLE: .36, VOID: .4}
+FREQUENCY = {CAR: .9, PERSON: .7, SIGN: .6, BICYCLE: .2, VOID: .3}
 
 
 def draw_car(canvas: Canvas, x: float, y: float, u: float) -> Array:

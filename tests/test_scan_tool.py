@@ -1,0 +1,159 @@
+"""tools/scan_dataset.py as a user calls it: a config, the exit status, the lines, the files."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from mmimb.stats import ClassStats
+
+CONFIG = '''
+train_dataloader = dict(dataset=dict(
+    type='BaseSegDataset', data_root='set', metainfo=dict(classes=('a', 'b', 'c')),
+    data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+    pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]))
+'''
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A folder with ``config.py`` and a dataset of three good images in ``set``."""
+    for kind in ('images', 'annotations'):
+        (tmp_path / 'set' / kind / 'train').mkdir(parents=True)
+    for name in 'xyz':
+        label = np.array([[0, 1, 255, 2]] * 3, np.uint8)
+        Image.fromarray(label).save(tmp_path / f'set/annotations/train/{name}.png')
+        Image.new('RGB', (4, 3)).save(tmp_path / f'set/images/train/{name}.jpg')
+    (tmp_path / 'config.py').write_text(CONFIG)
+    return tmp_path
+
+
+def scan(work, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))}
+    environment.pop('MMIMB_TRACEBACK', None)
+    return subprocess.run([sys.executable, ROOT / 'tools/scan_dataset.py', 'config.py', '--workers', '0', *arguments], cwd=work,
+                          env=environment, capture_output=True, text=True, check=False)
+
+
+def errors(result, status: int, work) -> list[str]:
+    """Check exit status, no traceback, nothing written; return the error lines."""
+    assert result.returncode == status, result.stderr
+    assert 'Traceback' not in result.stderr
+    assert sorted(p.name for p in work.iterdir()) == ['config.py', 'set']
+    lines = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
+    assert lines
+    return lines
+
+
+def test_report_and_table(work) -> None:
+    result = scan(work, '--workers', '2')
+    assert result.returncode == 0, result.stderr
+    assert ClassStats.load(work / 'config.stats.json').pixels == (9, 9, 9)
+    assert json.loads((work / 'config.stats.json').read_text())['per_image'] == 'config.stats.npz'
+    assert sorted(p.name for p in work.iterdir()) == ['config.py', 'config.stats.json', 'config.stats.npz', 'set']
+    for words in ('share %', 'group', 'imbalance ratio: 1.0 : 1', 'ignored: 25.00 %', 'wrote config.stats.json'):
+        assert words in result.stdout
+    assert result.stderr == ''
+
+
+def test_options(work) -> None:
+    with (work / 'config.py').open('a') as file:
+        file.write('\nval_dataloader = train_dataloader\n')
+    (work / 'set/two.txt').write_text('x\ny\n')
+    result = scan(work, '--split', 'val', '--out', 'deep/er/s.json', '--cfg-options', 'val_dataloader.dataset.ann_file=two.txt')
+    assert result.returncode == 0, result.stderr
+    stats = ClassStats.load(work / 'deep/er/s.json')
+    assert (stats.num_images, stats.provenance['split']) == (2, 'val')
+
+
+def test_every_bad_file_is_named(work) -> None:
+    labels = work / 'set/annotations/train'
+    good = np.zeros((64, 64), np.uint8)
+    good[:] = np.random.default_rng(0).integers(0, 3, good.shape)
+    bad = {'empty': b'', 'text': b'no image at all', 'missing': None, 'truncated': None}
+    for name in (*bad, 'rgb', 'high', 'folder'):
+        Image.new('RGB', (64, 64)).save(work / f'set/images/train/{name}.jpg')
+    Image.fromarray(good).save(labels / 'truncated.png')
+    bad['truncated'] = (labels / 'truncated.png').read_bytes()[:400]
+    for name, content in bad.items():
+        if content is not None:
+            (labels / f'{name}.png').write_bytes(content)
+    Image.new('RGB', (64, 64)).save(labels / 'rgb.png')
+    (labels / 'folder.png').mkdir()
+    good[0, :5], good[1, 0] = 3, 200
+    Image.fromarray(good).save(labels / 'high.png')
+    lines = errors(scan(work, '--workers', '2'), 3, work)
+    path = 'error: set/annotations/train/'
+    rules = {
+        'empty': 'must be a readable label image, got no image out of a file of 0 bytes',
+        'folder': 'must be a readable label image, got IsADirectoryError: ',
+        'high': 'labels must be below 3 (the number of classes) or 255 (ignored), got 3 (5 pixels), 200 (1 pixels)',
+        'missing': 'must be a label file, got nothing at this path',
+        'rgb': 'must be one (H, W) channel of integer labels, got shape (64, 64, 3) of uint8',
+        'text': 'must be a readable label image, got no image out of a file of 15 bytes',
+        'truncated': 'must be a readable label image, got ',
+    }
+    assert len(lines) == len(rules) + 1
+    for line, (name, rule) in zip(lines, rules.items(), strict=False):
+        assert line.startswith(f'{path}{name}.png: {rule}')
+    assert lines[-1] == 'error: 7 of 10 label files cannot be used; nothing was written'
+
+
+def test_a_bad_file_keeps_the_old_report(work) -> None:
+    report = work / 'old.json'
+    report.write_text('{"pixels": [1, 2, 3]}')
+    (work / 'set/annotations/train/y.png').unlink()
+    assert scan(work, '--out', 'old.json').returncode == 3
+    assert report.read_text() == '{"pixels": [1, 2, 3]}'
+    assert sorted(p.name for p in work.iterdir()) == ['config.py', 'old.json', 'set']
+
+
+def test_wrong_layout_shows_the_tree(work) -> None:
+    (work / 'set/annotations/train').rename(work / 'set/annotations/training')
+    result = scan(work, '--cfg-options', 'train_dataloader.dataset.ann_file=train.txt')
+    line, = errors(result, 2, work)
+    assert line == ('error: `train_dataloader.dataset` must find the files of BaseSegDataset at its `data_root`, got missing: '
+                    'set/train.txt, missing folder: set/annotations/train')
+    tree = [' '.join(row.split()) for row in result.stderr.splitlines() if row.startswith(('set/', '├', '└'))]
+    assert tree == ['set/ found (data_root)', '├── train.txt MISSING (ann_file)',
+                    '├── images/train/*.jpg found (data_prefix.img_path)',
+                    '└── annotations/train/*.png MISSING (data_prefix.seg_map_path)']
+
+
+def options(**entries: str) -> list[str]:
+    return ['--cfg-options', *(f'train_dataloader.dataset.{key}={value}' for key, value in entries.items())]
+
+
+@pytest.mark.parametrize(('arguments', 'rule'), [
+    (options(data_root='nowhere'), 'got missing folder: nowhere/images/train, missing folder: nowhere/annotations/train'),
+    (options(img_suffix='.bmp'), 'got no such file: set/images/train/*.bmp'),
+    (options(seg_map_suffix='_labels.png'), 'got no file of any image (such as '),
+    (options(ann_file='none.txt'), '`train_dataloader.dataset.ann_file` must list at least one image, got the empty file'),
+    (options(type='NoSuchDataset'), 'NoSuchDataset'),
+    (['--split', 'val'], '`val_dataloader.dataset` must be a dataset config, got None'),
+    (['--out', 'config.py'], "`out` must end in .json, got 'config.py'"),
+    (['--workers', '-1'], '`workers` must be an integer of at least 0, got -1'),
+])
+def test_bad_arguments_give_one_line(work, arguments, rule) -> None:
+    (work / 'set/none.txt').write_text('\n')
+    line, = errors(scan(work, *arguments), 2, work)
+    assert rule in line
+
+
+def test_no_labelled_pixel(work) -> None:
+    for file in (work / 'set/annotations/train').iterdir():
+        Image.new('L', (4, 3), 255).save(file)
+    line, = errors(scan(work), 2, work)
+    assert line == 'error: `dataset` must have at least one labelled pixel, got 36 ignored ones in 3 images'
+
+
+def test_a_config_that_cannot_be_read(work) -> None:
+    (work / 'config.py').write_text('train_dataloader = dict(')
+    line, = errors(scan(work), 2, work)
+    assert line.startswith("error: `config` must be a readable config, got 'config.py' (")
