@@ -8,7 +8,8 @@ try:
 except ImportError as error:
     raise ImportError(f'mmengine cannot be imported ({error}); {INSTALL_HINT}') from error
 
-MODELS = root.Registry('model', parent=root.MODELS, scope='mmimb', locations=['mmimb.losses'])
+MODELS = root.Registry('model', parent=root.MODELS, scope='mmimb',
+                       locations=['mmimb.losses', 'mmimb.heads'])
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mmimb', locations=['mmimb.hooks'])
 METRICS = root.Registry('metric', parent=root.METRICS, scope='mmimb', locations=['mmimb.metrics'])
 DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='mmimb', locations=['mmimb.datasets'])
