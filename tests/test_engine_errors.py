@@ -65,6 +65,13 @@ def test_bugs_keep_their_traceback(error):
         raise error
 
 
+def test_a_lost_peer_is_a_line_with_another_status(capsys):
+    with pytest.raises(SystemExit) as exit_info, one_line_errors():
+        raise RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:25477')
+    assert exit_info.value.code == 1
+    assert capsys.readouterr().err == 'error: another process of this run has ended; its message says why\n'
+
+
 def test_traceback_on_request(monkeypatch):
     monkeypatch.setenv('MMIMB_TRACEBACK', '1')
     with pytest.raises(ValueError, match='x'), one_line_errors():

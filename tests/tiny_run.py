@@ -90,10 +90,10 @@ def environment(**changes: str) -> dict[str, str]:
             'PYTHONWARNINGS': 'ignore', 'PYTHONUNBUFFERED': '1', **changes}
 
 
-def tool(name: str, *arguments: object, cwd: Path | None = None, timeout: float = 120, **env: str) -> subprocess.CompletedProcess:
+def tool(name: str, *arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
     """Run ``tools/<name>`` to its end."""
     return subprocess.run(command(name, *arguments), cwd=cwd, env=environment(**env), text=True, capture_output=True,
-                          timeout=timeout, check=False)
+                          timeout=180, check=False)
 
 
 def start(name: str, *arguments: object, log: Path, cwd: Path | None = None, **env: str) -> subprocess.Popen:

@@ -56,9 +56,9 @@ def inspect_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, An
     except pickle.UnpicklingError as error:
         raise UntrustedCheckpointError(f'`checkpoint` must hold tensors and plain data only, got {shown!r}'
                                        f'{_unsafe_names(path)}; {TRUST}') from error
-    except OSError:
+    except PermissionError:
         raise
-    except Exception as error:  # a damaged archive raises RuntimeError, a damaged pickle nearly anything
+    except Exception as error:  # a damaged archive raises RuntimeError or OSError, a damaged pickle nearly anything
         reason = ' '.join(str(error).split())[:80]
         raise DamagedCheckpointError(f'`checkpoint` must be a complete file of torch.save, got {shown!r} '
                                      f'({type(error).__name__}: {reason})') from error

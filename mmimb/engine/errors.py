@@ -9,6 +9,7 @@ from types import FrameType
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
 EXIT_STATUS = 2
+LOST_PEER = ('closed by peer', 'reset by peer')  # how gloo says that another process is gone
 OWN_MODULES = ('mmimb', 'tools', '__main__')
 
 
@@ -18,15 +19,21 @@ def one_line_errors() -> Iterator[None]:
 
     These are ``ValueError``, ``TypeError``, ``OSError``, ``ImportError`` and what a registry raises about a name that it
     does not know. Anything else is a bug and keeps its traceback, as does everything with ``MMIMB_TRACEBACK=1`` in the
-    environment. A text in the attribute ``detail`` of the error follows the line (the tree that a dataset should have).
+    environment. A process that only loses its peers, because one of them met an error, says so in a line with status 1.
+    A text in the attribute ``detail`` of the error follows the line (the tree that a dataset should have).
 
     Raises:
-        SystemExit: With status 2, after the line.
+        SystemExit: With status 2 (or 1), after the line.
     """
     try:
         yield
     except Exception as error:
-        if os.environ.get('MMIMB_TRACEBACK', '0') not in ('', '0') or not _is_expected(error):
+        if os.environ.get('MMIMB_TRACEBACK', '0') not in ('', '0'):
+            raise
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in LOST_PEER):
+            sys.stderr.write(f'error: {_rank()}another process of this run has ended; its message says why\n')
+            raise SystemExit(1) from None
+        if not _is_expected(error):
             raise
         detail = getattr(error, 'detail', '')
         sys.stderr.write(f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else ''))

@@ -15,20 +15,27 @@ SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasa
 def leave_on_signal() -> Iterator[None]:
     """Leave with status 75 on a signal; for the time in which there is nothing to save.
 
-    ``PreemptionHook`` takes over while training runs. Without effect outside the main thread.
+    ``PreemptionHook`` takes over while training runs. Once the process is leaving, further signals are ignored, or they would
+    change its status. Without effect outside the main thread.
 
     Raises:
         SystemExit: From wherever the signal finds the main thread.
     """
-    def leave(number: int, frame: Any) -> None:
-        raise SystemExit(EX_TEMPFAIL)
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, leave) for number in SIGNALS}
+    previous = {number: signal.signal(number, _leave) for number in SIGNALS}
     try:
         yield
+    except SystemExit:
+        previous = dict.fromkeys(SIGNALS, signal.SIG_IGN)
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _leave(number: int, frame: Any) -> None:
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(EX_TEMPFAIL)

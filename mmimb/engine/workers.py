@@ -1,7 +1,9 @@
 """Data-loading workers that outlive the signals which a scheduler sends to all processes of a job."""
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +11,9 @@ from .signals import SIGNALS
 
 
 def steady_workers(runner: Any) -> None:
-    """Have the runner's workers ignore the signals of ``PreemptionHook``: without data there are no more iterations.
+    """Have the runner's workers outlive the signals of ``PreemptionHook``: without data there are no more iterations.
 
-    They end with the process that they work for, as before. A loader with a ``worker_init_fn`` of its own is left alone.
+    A loader with a ``worker_init_fn`` of its own is left alone.
     """
     for name in ('_train_dataloader', '_val_dataloader'):
         loader = getattr(runner, name, None)
@@ -22,8 +24,19 @@ def steady_workers(runner: Any) -> None:
 
 
 def init_worker(worker_id: int, **settings: Any) -> None:
-    """Seed a worker as mmengine does, and ignore the signals; runs in the worker."""
+    """Seed a worker as mmengine does, and make it heed SIGTERM only from the process it works for; runs in the worker."""
     from mmengine.dataset import worker_init_fn
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # else the workers are as they were
+        for number in SIGNALS:
+            if number != signal.SIGTERM:
+                signal.signal(number, signal.SIG_IGN)
+        # a thread waits for SIGTERM, which all other threads block: only so Python learns who sent it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     worker_init_fn(worker_id, **settings)
+
+
+def _end_with_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        continue
+    os._exit(0)

@@ -96,9 +96,8 @@ def from_plain(value: Any) -> Any:
 
 def _array_to_plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in 'biufc':
-        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder('=')))
         try:
-            data: Any = torch.from_numpy(array.copy())
+            data: Any = torch.from_numpy(array.astype(array.dtype.newbyteorder('='), order='C').copy())
         except TypeError:  # no such dtype in torch
             data = array.ravel().tolist()
     elif array.dtype.kind in 'US':
