@@ -18,7 +18,7 @@ ALLOWED = {
     'metrics': {'functional', 'stats', 'registry'},
     'hooks': {'functional', 'stats', 'weights', 'engine', 'registry'},
     'datasets': {'stats', 'registry'},
-    'engine': {'stats', 'weights', 'datasets', 'stack', 'registry', 'functional'},
+    'engine': {'stats', 'weights', 'datasets', 'heads', 'stack', 'registry', 'functional'},
     'analysis': {'stats'},
     'testing': {'stats', 'stack'},
     'registry': {'stack'},

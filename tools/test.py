@@ -15,6 +15,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs (default: ./work_dirs/<name of the config>/test)')
     parser.add_argument('--out', metavar='METRICS.json', help='write the metrics to this file')
     parser.add_argument('--show-dir', metavar='FOLDER', help='draw every prediction into this folder')
+    parser.add_argument('--logit-adjustment', type=float, metavar='TAU', help='subtract TAU times the log of the class '
+                        'frequencies from the scores of a model that was trained on a softmax loss (1: as if the classes were '
+                        'equally frequent); needs --stats')
+    parser.add_argument('--stats', metavar='REPORT', help='report of tools/scan_dataset.py on the training split')
+    parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
+                        'its classifier weights to the power TAU (between 0 and 1)')
     add_common_arguments(parser)
     return parser.parse_args()
 

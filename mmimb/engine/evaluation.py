@@ -32,6 +32,9 @@ class TestOptions:
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         local_rank: For launchers that do not set ``LOCAL_RANK``.
         trust_checkpoint: Load a checkpoint that is no plain data.
+        logit_adjustment: Correct the classifier for the class frequencies (see :class:`mmimb.engine.posthoc.Correction`).
+        stats: The report with the class frequencies.
+        tau_normalization: Correct the classifier for the norms of its weights.
     """
 
     __test__ = False  # no class of tests
@@ -45,6 +48,9 @@ class TestOptions:
     launcher: str = 'none'
     local_rank: int = 0
     trust_checkpoint: bool = False
+    logit_adjustment: float | None = None
+    stats: str | None = None
+    tau_normalization: float | None = None
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -52,12 +58,13 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
     Returns:
         ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
-        it), ``classes``, and ``groups`` (class names by group) if a metric knows them.
+        it), ``classes``, ``groups`` (class names by group) if a metric knows them, and the options that corrected the model.
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
     """
     require_stack()
+    correction = _correction(options)
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
@@ -74,7 +81,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         _draw(cfg, options.show_dir)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg)
+    runner = _build_runner(cfg, correction)
     for notice in notices:
         runner.logger.warning(notice)
     with refused_pickles():
@@ -109,10 +116,16 @@ def write_json(path: str | Path, data: Any) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _build_runner(cfg: Any) -> Any:
+def _correction(options: TestOptions) -> Any:
+    from .posthoc import Correction
+    return Correction(options.logit_adjustment, options.tau_normalization, options.stats)
+
+
+def _build_runner(cfg: Any, correction: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from .posthoc import correction_hook
 
     class TestRunner(Runner):
         """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
@@ -121,7 +134,10 @@ def _build_runner(cfg: Any) -> Any:
             pass
 
     with refused_pickles():
-        return TestRunner.from_cfg(cfg)
+        runner = TestRunner.from_cfg(cfg)
+    if correction:
+        runner.register_hook(correction_hook(correction))
+    return runner
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +148,9 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
               'classes': list(classes)}
+    for option in ('logit_adjustment', 'tau_normalization', 'stats'):
+        if getattr(options, option) is not None:
+            report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:
         groups = metric.class_groups() if hasattr(metric, 'class_groups') else {}
         if groups:

@@ -58,8 +58,8 @@ class LossHead:
             self.conv_seg = CosineClassifier(conv.in_channels, conv.out_channels, _cosine_scale(self))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        _, _, *state = super().__reduce_ex__(protocol)  # by the way of its class, which no module holds
-        return (_empty, (self.wrapped, ), *state)
+        reduced: Any = super().__reduce_ex__(protocol)  # names the class, which no module holds
+        return (_empty, (self.wrapped, ), *reduced[2:])
 
 
 @cache
@@ -72,8 +72,8 @@ def head_class(base: type) -> type:
     reason = _obstacle(base)
     if reason:
         raise _refused(base.__name__, reason)
-    name = f'Loss{base.__name__}'
-    return type(base)(name, (LossHead, base), {'wrapped': base, '__module__': __name__, '__doc__': base.__doc__})
+    kind: Any = type(base)
+    return kind(f'Loss{base.__name__}', (LossHead, base), {'wrapped': base, '__module__': __name__, '__doc__': base.__doc__})
 
 
 def _empty(base: type) -> LossHead:
@@ -90,7 +90,7 @@ def _resolve(base: Any) -> type:
     return found
 
 
-def _obstacle(base: type) -> str:
+def _obstacle(base: Any) -> str:
     """Return why the last layer of ``base`` cannot be exchanged; nothing if it can."""
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 

@@ -1,0 +1,145 @@
+"""Correcting the classifier of a trained model for class imbalance, without training."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..functional import log_prior
+from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, uses_cls_seg
+from ..stats import ClassStats
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What to do to the classifier of the last decode head: one of the two, or nothing.
+
+    Args:
+        logit_adjustment: tau of ``z - tau log(prior)`` (arXiv 2007.07314). With 1 the classes count as equally frequent.
+        tau_normalization: tau of ``w_c / ||w_c||^tau`` (arXiv 1910.09217). The paper leaves the bias out; here it is divided
+            too, so that 0 changes nothing and the result does not hang on the size of the features.
+        stats: The class frequencies that the model was trained on, for the logit adjustment.
+
+    Both are for softmax losses. Sigmoid losses compare each class with all others and have no common prior; raw outputs
+    are no log-probabilities, and the norms of their weights belong to the size of their targets. These are refused.
+
+    Raises:
+        ValueError: Both are given, a tau is negative or not finite, or one of ``stats`` and ``logit_adjustment`` is missing.
+    """
+
+    logit_adjustment: float | None = None
+    tau_normalization: float | None = None
+    stats: Any = None
+
+    def __post_init__(self) -> None:
+        if self.logit_adjustment is not None and self.tau_normalization is not None:
+            raise ValueError('`--logit-adjustment` must be without --tau-normalization (each is a correction of its own), '
+                             'got both')
+        if (self.stats is None) != (self.logit_adjustment is None):
+            raise ValueError('`--stats` must come with --logit-adjustment, and that with it: the report of the training '
+                             f'split, got {self.stats!r}')
+        for name, tau in (('logit-adjustment', self.logit_adjustment), ('tau-normalization', self.tau_normalization)):
+            if tau is not None and not (math.isfinite(tau) and tau >= 0):
+                raise ValueError(f'`--{name}` must be a finite number of at least 0, got {tau!r}')
+        if self.stats is not None:
+            object.__setattr__(self, 'stats', ClassStats.load(self.stats))
+
+    def __bool__(self) -> bool:
+        return self.logit_adjustment is not None or self.tau_normalization is not None
+
+    def apply(self, model: nn.Module, classes: Sequence[str] | None = None) -> list[str]:
+        """Change the classifier of ``model`` (wrapped or not) in place.
+
+        Args:
+            model: A segmentor with its weights loaded.
+            classes: The class names of the dataset that it is tested on.
+
+        Returns:
+            Notices for the log: the training has corrected for the imbalance already.
+
+        Raises:
+            ValueError: The model has no classifier that can be corrected, or the statistics are of other classes.
+        """
+        if not self:
+            return []
+        option = '--tau-normalization' if self.logit_adjustment is None else '--logit-adjustment'
+        head = last_head(_unwrapped(model))
+        conv = _classifier(head, option)
+        losses = head_losses(head)
+        for loss in losses:
+            if activation(loss) != 'softmax':
+                raise ValueError(f'`{option}` must be given for a model that was trained on a softmax loss, '
+                                 f'got {type(loss).__name__}')
+        if self.logit_adjustment is None:
+            normalize_classifier(conv, self.tau_normalization or 0.0)
+        else:
+            stats = self.stats.fit(conv.out_channels, classes, 'the model')
+            scale = loss_scale(losses[0]) if losses else None
+            adjust_classifier(conv, stats, self.logit_adjustment / (scale or 1.0))
+        return [notice for loss in losses for notice in _notices(loss)]
+
+
+def adjust_classifier(conv: nn.Conv2d, stats: ClassStats, tau: float) -> None:
+    """Subtract ``tau log(prior)`` from the scores: a constant per class, which up-sampling leaves as it is."""
+    shift = tau * log_prior(stats.counts('pixels')).to(conv.weight.device)
+    with torch.no_grad():
+        bias = -shift if conv.bias is None else conv.bias - shift
+        conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
+
+
+def normalize_classifier(conv: nn.Conv2d, tau: float) -> None:
+    """Divide the scores of each class by the norm of its weights to the power ``tau``; a class without weights is left."""
+    with torch.no_grad():
+        norm = conv.weight.double().flatten(1).norm(dim=1)
+        factor = torch.where(norm > 0, norm, 1).pow(-tau)
+        conv.weight.copy_(conv.weight * factor.view(-1, 1, 1, 1))
+        if conv.bias is not None:
+            conv.bias.copy_(conv.bias * factor)
+
+
+def correction_hook(correction: Correction) -> Any:
+    """Return a hook that applies ``correction`` before a test, after the weights are loaded and averaged (EMA)."""
+    from mmengine.hooks import Hook
+
+    class CorrectionHook(Hook):
+        priority = 'LOWEST'
+
+        def before_test_epoch(self, runner: Any) -> None:
+            classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes')
+            for notice in correction.apply(runner.model, classes):
+                runner.logger.warning(notice)
+
+    return CorrectionHook()
+
+
+def _unwrapped(model: Any) -> Any:
+    while not hasattr(model, 'decode_head') and isinstance(getattr(model, 'module', None), nn.Module):
+        model = model.module
+    return model
+
+
+def _classifier(head: Any, option: str) -> nn.Conv2d:
+    conv = getattr(head, 'conv_seg', None)
+    if isinstance(conv, CosineClassifier):
+        reason = 'a cosine classifier, whose weights count as normalised and which has no bias'
+    elif head is None:
+        reason = 'a model without one'
+    elif type(conv) is not nn.Conv2d or conv.kernel_size != (1, 1) or not uses_cls_seg(type(head)):
+        reason = f'{type(head).__name__}, which classifies in another way'
+    else:
+        return conv
+    raise ValueError(f'`{option}` must meet a last decode head with a plain conv_seg (a 1x1 convolution), got {reason}')
+
+
+def _notices(loss: nn.Module) -> list[str]:
+    name, tau = type(loss).__name__, getattr(loss, 'tau', None)
+    found = []
+    if isinstance(tau, (int, float)) and tau:
+        found.append(f'{name}(tau={tau:g}) has corrected for the class frequencies in training; this correction adds to it')
+    if getattr(loss, 'class_weight', None) is not None:
+        found.append(f'the class_weight of {name} has shifted the class frequencies in training; this correction adds to it')
+    return found
