@@ -155,4 +155,4 @@ def _tree(root: str, entries: Sequence[_Entry]) -> str:
 
 
 def _join(root: str, path: str) -> str:
-    return path if os.path.isabs(path) or not root else os.path.join(root, path)
+    return path if os.path.isabs(path) or not root else os.path.join(root, path).rstrip('/')
