@@ -104,6 +104,20 @@ def test_other_folders_are_refused(tmp_path) -> None:
     assert (tmp_path / 'mine/photo.jpg').read_bytes() == b'x'
 
 
+def test_replacing_removes_old_reports_and_nothing_else(tmp_path) -> None:
+    out = tmp_path / 'demo'
+    make_demo_dataset(out, 1, 1)
+    (out / 'stats.json').write_text('{}')
+    assert not make_demo_dataset(out, 1, 1)
+    assert (out / 'stats.json').exists()
+    (out / 'notes.txt').touch()
+    with pytest.raises(FileExistsError, match=r"with 'notes\.txt'"):
+        make_demo_dataset(out, 1, 1, seed=1)
+    (out / 'notes.txt').unlink()
+    assert make_demo_dataset(out, 1, 1, seed=1)
+    assert not (out / 'stats.json').exists()
+
+
 def test_interrupted_runs_leave_nothing(tmp_path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt

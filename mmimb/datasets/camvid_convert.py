@@ -49,10 +49,7 @@ def convert_camvid(source: str | Path, out: str | Path, quality: int = 95, *,
                 done += 1
                 if progress is not None:
                     progress(done, total)
-        lists = {**stems, 'dev': [s for s in stems['train'] if s.startswith(DEV_SEQUENCE)],
-                 'fit': [s for s in stems['train'] if not s.startswith(DEV_SEQUENCE)]}
-        for name, lines in {**lists, 'classes': CamVidDataset.METAINFO['classes']}.items():
-            (part / f'{name}.txt').write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        lists = _write_lists(part, stems)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -78,6 +75,14 @@ def _stems(source: Path, split: str) -> list[str]:
     if len(set(stems)) != len(stems):
         raise ValueError(f'{path}: must list each image once, got {len(stems) - len(set(stems))} twice')
     return stems
+
+
+def _write_lists(out: Path, stems: dict[str, list[str]]) -> dict[str, list[str]]:
+    lists = {**stems, 'dev': [s for s in stems['train'] if s.startswith(DEV_SEQUENCE)],
+             'fit': [s for s in stems['train'] if not s.startswith(DEV_SEQUENCE)]}
+    for name, lines in {**lists, 'classes': CamVidDataset.METAINFO['classes']}.items():
+        (out / f'{name}.txt').write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    return lists
 
 
 def _convert(source: Path, out: Path, split: str, stem: str, quality: int) -> None:

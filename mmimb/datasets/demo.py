@@ -18,6 +18,7 @@ from .demo_scene import draw_scene
 
 VERSION = 1  # of what is drawn: raise it with every change of the scenes
 MARKER = 'demo.json'
+OWN = ('images', 'annotations', 'classes.txt', MARKER)
 DEMO_CLASSES = ('road', 'building', 'sky', 'vegetation', 'car', 'person', 'sign', 'bicycle')
 DEMO_PALETTE = [[128, 64, 128], [110, 110, 110], [70, 130, 180], [107, 142, 35], [0, 0, 180], [220, 20, 60], [250, 200, 0],
                 [160, 50, 200]]
@@ -35,7 +36,7 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
     """Write the dataset below ``out``; the same arguments give the same scenes.
 
     The folder appears whole or not at all. One that this function wrote is replaced if it was made with other arguments or
-    was damaged.
+    was damaged, together with reports of the scanner in it, which are then out of date.
 
     Args:
         out: The folder.
@@ -49,7 +50,7 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
 
     Raises:
         ValueError: A number is out of range.
-        FileExistsError: ``out`` holds something else.
+        FileExistsError: ``out`` holds something else, or something besides.
     """
     for name, value, least in (('train', train, 1), ('val', val, 1), ('seed', seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -59,6 +60,7 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
     _check_own(out)
     if _marker(out) == {**made, 'digest': _digest(out)}:
         return False
+    _check_only_own(out)
     part = out.with_name(f'.{out.name}.partial')
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -93,6 +95,13 @@ def _check_own(out: Path) -> None:
     if not out.is_dir() or (any(out.iterdir()) and not _marker(out)):
         raise FileExistsError(f'`out` must be a new folder or one written by make_demo_dataset, got {str(out)!r}, '
                               f'which exists without {MARKER}')
+
+
+def _check_only_own(out: Path) -> None:
+    other = [p.name for p in out.iterdir() if p.name not in OWN and p.suffix not in ('.json', '.npz')] if out.exists() else []
+    if other:
+        raise FileExistsError(f'`out` must hold nothing but the demo dataset to be replaced, '
+                              f'got {str(out)!r} with {other[0]!r}')
 
 
 def _marker(out: Path) -> dict[str, object]:
