@@ -1,0 +1,115 @@
+#!/usr/bin/env python
+"""Time and memory of every loss on the CPU, relative to ``F.cross_entropy`` on the same tensors.
+
+    python benchmarks/losses.py [--threads 2] [--repeats 7] [--out FILE.csv]
+
+Each loss runs in a fresh process: forward and backward on 2 x 19 x 512 x 512 float32 logits, 5 % of the labels ignored. Time is
+the median. Memory is what the peak of the resident set grows by, in multiples of the logits (gradient included). The table in
+docs/losses.md is rewritten from the result.
+"""
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SHAPE = (2, 19, 512, 512)
+BASELINE = 'F.cross_entropy'
+COLUMNS = ('loss', 'ms', 'time_ratio', 'extra_mb', 'memory_ratio', 'threads', 'torch', 'cpu', 'commit')
+
+
+def measure(name: str, threads: int, repeats: int) -> dict[str, float]:
+    """Run in the process of one loss: median milliseconds and extra peak megabytes of forward and backward."""
+    import torch
+    import torch.nn.functional as F
+
+    from mmimb.testing import Subject
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    logits = torch.randn(SHAPE, requires_grad=True)
+    target = torch.randint(0, SHAPE[1], (SHAPE[0], *SHAPE[2:]))
+    target[torch.rand(target.shape) < 0.05] = 255
+    if name == BASELINE:
+        def loss(z: Any, y: Any) -> Any:
+            return F.cross_entropy(z, y, ignore_index=255)
+    else:
+        loss = Subject.of_type(f'mmimb.{name}', SHAPE[1]).build()
+    small = logits[:, :, :8, :8].detach().clone().requires_grad_()
+    loss(small, target[:, :8, :8]).backward()  # what a first call loads is not the loss's memory
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times = []
+    for turn in range(repeats + 1):
+        logits.grad = None
+        start = time.perf_counter()
+        loss(logits, target).backward()
+        times.append(1e3 * (time.perf_counter() - start))
+        if turn == 0:
+            extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {'ms': statistics.median(times[1:]), 'extra_mb': extra}
+
+
+def registered() -> list[str]:
+    from mmimb.registry import MODELS
+    MODELS.import_from_location()
+    return sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
+
+
+def run_all(threads: int, repeats: int) -> list[dict[str, Any]]:
+    import torch
+    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    found = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text()) if Path('/proc/cpuinfo').exists() else None
+    about = {'threads': threads, 'torch': torch.__version__, 'cpu': found.group(1) if found else platform.processor(),
+             'commit': commit}
+    logits_mb = 4 * SHAPE[0] * SHAPE[1] * SHAPE[2] * SHAPE[3] / 2**20
+    rows: list[dict[str, Any]] = []
+    for name in [BASELINE, *registered()]:
+        command = [sys.executable, __file__, '--one', name, '--threads', str(threads), '--repeats', str(repeats)]
+        result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        first = rows[0]['ms'] if rows else result['ms']
+        rows.append({'loss': name, 'ms': round(result['ms'], 1), 'time_ratio': round(result['ms'] / first, 1),
+                     'extra_mb': round(result['extra_mb']), 'memory_ratio': round(result['extra_mb'] / logits_mb, 1), **about})
+        print(f'{name:28s} {result["ms"]:8.1f} ms  {rows[-1]["time_ratio"]:5.1f} x   {rows[-1]["memory_ratio"]:4.1f} logits')
+    return rows
+
+
+def write_docs(rows: list[dict[str, Any]]) -> None:
+    """Rewrite the cost table of docs/losses.md."""
+    path = HERE.parent / 'docs/losses.md'
+    lines = ['| loss | time | extra memory (logits = 1) |', '|---|---|---|']
+    lines += [f'| {row["loss"]} | {row["time_ratio"]} × | {row["memory_ratio"]} |' for row in rows]
+    table = '<!-- cost:begin -->\n' + '\n'.join(lines) + '\n<!-- cost:end -->'
+    text = path.read_text(encoding='utf-8')
+    path.write_text(re.sub('<!-- cost:begin -->.*<!-- cost:end -->', lambda _: table, text, flags=re.S), encoding='utf-8')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--repeats', type=int, default=7)
+    parser.add_argument('--out', type=Path, default=HERE / 'results/losses_cpu.csv')
+    parser.add_argument('--one', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one, args.threads, args.repeats)))
+        return
+    rows = run_all(args.threads, args.repeats)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with args.out.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    write_docs(rows)
+
+
+if __name__ == '__main__':
+    main()

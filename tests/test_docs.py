@@ -1,0 +1,63 @@
+"""The documentation says what the code does: a section per loss, its arguments with their defaults, its papers."""
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from cases import CASES
+from conftest import ROOT
+from mmengine.registry import MODELS
+
+from mmimb.losses import SegLoss
+from mmimb.weights import ClassWeight, FixedWeight
+
+TEXT = (ROOT / 'docs/losses.md').read_text()
+LOSSES = sorted({str(case.cfg['type']).removeprefix('mmimb.') for case in CASES})
+
+
+def section(name: str) -> str:
+    found = re.search(rf'^### {name}\n(.*?)(?=^##)', TEXT, re.M | re.S)
+    assert found, f'docs/losses.md has no section {name}'
+    return found.group(1)
+
+
+def table(text: str) -> dict[str, str]:
+    return dict(re.findall(r'^\| `(\w+)` \| `?(.+?)`? \|', text, re.M))
+
+
+def own_arguments(kind: type, *skipped: str) -> dict[str, str]:
+    init = kind.__dict__.get('__init__')
+    parameters = inspect.signature(init).parameters.values() if init else ()
+    return {p.name: 'required' if p.default is p.empty else repr(p.default) for p in parameters
+            if p.name not in ('self', 'source', *skipped) and p.kind is not p.VAR_KEYWORD}
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_section_of_a_loss(name: str) -> None:
+    kind = MODELS.get(f'mmimb.{name}')
+    text = section(name)
+    assert table(text) == own_arguments(kind)
+    assert ('No arguments of its own.' in text) == (not own_arguments(kind))
+    papers = set(re.findall(r'\b\d{4}\.\d{5}\b', kind.__doc__))
+    assert papers == set(re.findall(r'arxiv\.org/abs/(\d{4}\.\d{5})', text))
+    assert '`' in text.split('|')[0], 'a formula'
+    for argument in own_arguments(kind):
+        assert f'{argument}: ' in kind.__doc__, f'the docstring does not describe {argument}'
+
+
+def test_no_section_without_a_loss() -> None:
+    assert sorted(re.findall(r'^### (\w+)$', TEXT, re.M)) == LOSSES
+
+
+def test_common_arguments() -> None:
+    shown = table(TEXT.split('## Which loss')[0])
+    assert shown == own_arguments(SegLoss, 'inherited')
+
+
+def test_every_scheme_is_in_the_table() -> None:
+    import mmimb.weights as weights
+    kinds = {name: getattr(weights, name) for name in weights.__all__}
+    schemes = {name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, ClassWeight)}
+    rows = set(re.findall(r'^\| `(\w+)` \|', TEXT.split('## Class weights')[1], re.M))
+    assert rows == schemes - {ClassWeight.__name__, FixedWeight.__name__, 'FrequencyWeight'}
