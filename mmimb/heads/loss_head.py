@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import new_class
 from typing import Any
 
 from torch import nn
@@ -72,13 +73,12 @@ def head_class(base: type) -> type:
     reason = _obstacle(base)
     if reason:
         raise _refused(base.__name__, reason)
-    kind: Any = type(base)
-    return kind(f'Loss{base.__name__}', (LossHead, base), {'wrapped': base, '__module__': __name__, '__doc__': base.__doc__})
+    body = {'wrapped': base, '__module__': __name__, '__doc__': base.__doc__}
+    return new_class(f'Loss{base.__name__}', (LossHead, base), exec_body=lambda namespace: namespace.update(body))
 
 
 def _empty(base: type) -> LossHead:
-    kind = head_class(base)
-    return kind.__new__(kind)
+    return LossHead.__new__(head_class(base))
 
 
 def _resolve(base: Any) -> type:
