@@ -80,7 +80,8 @@ def run_tool(name: str, *arguments: str) -> None:
 @pytest.fixture(scope='module')
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory in which every dataset lies where the configs say, with scanned statistics."""
-    folder = tmp_path_factory.mktemp('home')
+    folder, threads = tmp_path_factory.mktemp('home'), torch.get_num_threads()
+    torch.set_num_threads(1)  # such small trainings gain nothing from a second one, and lose much where it must wait
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for path in {path.parent.name: path for path in CONFIGS}.values():
@@ -88,6 +89,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             TREES[path.parent.name](root)
             run_tool('scan_dataset.py', str(path), '--out', str(root / 'stats.json'), '--workers', '0')
         yield folder
+    torch.set_num_threads(threads)
     shutil.rmtree(folder)
 
 

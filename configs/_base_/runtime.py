@@ -27,5 +27,6 @@ custom_hooks = [
     dict(type='mmimb.PreemptionHook'),  # SIGTERM saves a checkpoint; --resume goes on from it
 ]
 
+tta_model = dict(type='mmimb.TTAModel')  # averages what the loss was trained on: raw scores, softmax or sigmoid
 load_from = None
 resume = False
