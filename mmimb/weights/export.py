@@ -1,0 +1,43 @@
+"""Class weights as a file for configs that know nothing of mmimb."""
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..stats import ClassStats
+from ..stats.checks import number
+from ..stats.report import write_atomically
+from . import schemes
+
+
+def scheme_weights(name: str, arguments: Mapping[str, Any], stats: ClassStats, *,
+                   no_object: float | None = None) -> list[float]:
+    """Return the weights of a scheme as a list.
+
+    Args:
+        name: ``'InverseFrequency'``, ``'MedianFrequency'``, ``'LogFrequency'`` or ``'EffectiveNumber'``.
+        arguments: Of the scheme, without ``stats``.
+        stats: The counts.
+        no_object: A last entry for the "no object" class of Mask2Former and MaskFormer, whose weights have C + 1 entries.
+
+    Raises:
+        ValueError: There is no such scheme or argument, or a value is out of range.
+    """
+    known = {kind.__name__: kind for kind in schemes.FrequencyWeight.__subclasses__()}
+    if name not in known:
+        raise ValueError(f'`class-weight` must be one of {", ".join(known)}, got {name!r}')
+    allowed = [p for p in inspect.signature(known[name]).parameters if p != 'stats']
+    unknown = sorted(set(arguments) - set(allowed))
+    if unknown:
+        raise ValueError(f'`class-weight` {name} must have arguments among {", ".join(allowed)}, got {unknown[0]!r}')
+    weights: list[float] = known[name](stats, **arguments).weight.tolist()
+    return weights if no_object is None else [*weights, number('no-object', no_object, least=0)]
+
+
+def write_weights(weights: list[float], path: Path) -> Path:
+    """Write a JSON list, which mmseg's own ``class_weight='….json'`` reads; it appears whole or not at all."""
+    write_atomically({path: lambda file: file.write((json.dumps(weights) + '\n').encode())})
+    return path
