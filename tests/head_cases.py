@@ -1,8 +1,10 @@
 """The decode heads that the tests train: small, over four random feature maps of an image of 32x32 pixels."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -22,6 +24,15 @@ HEADS: dict[str, dict[str, Any]] = {
     'SegFormer': dict(type='SegformerHead', **ALL),
     'OCR': dict(type='OCRHead', ocr_channels=4, **ONE),  # second in a cascade
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """For a test file that imports it: threads cost more than they give on tensors of this size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def head_cfg(name: str, loss: Any = None, **changes: Any) -> dict[str, Any]:

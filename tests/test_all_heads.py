@@ -2,23 +2,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
 from cases import CASES, Case
-from head_cases import HEADS, batch, build, head_cfg, inputs
+from head_cases import HEADS, batch, build, head_cfg, inputs, one_thread  # noqa: F401
 
 STEPS = 20
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they give on tensors of this size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def train(case: Case, name: str, *, autocast: bool, steps: int = STEPS) -> list[float]:
