@@ -163,13 +163,16 @@ def test_same_network_as_in_mmseg(path: Path) -> None:
     assert shapes[0] == shapes[1]
 
 
+def as_options(path: Path) -> list[str]:
+    return ['--cfg-options', *(f'{key}={str(value).replace(" ", "")}' for key, value in overrides(path).items())]
+
+
 @pytest.mark.parametrize('path', CONFIGS, **NAME)
 def test_train_and_evaluate(path: Path, home: Path) -> None:
     """Two iterations and one evaluation through tools/train.py, read back from the run's own log."""
     cfg, work_dir = load(path), home / 'work_dirs' / path.stem
-    options = [f'{key}={str(value).replace(" ", "")}' for key, value in overrides(path).items()]
     try:
-        run_tool('train.py', str(path), '--work-dir', str(work_dir), '--cfg-options', *options)
+        run_tool('train.py', str(path), '--work-dir', str(work_dir), *as_options(path))
         lines = next(work_dir.glob('*/vis_data/scalars.json')).read_text(encoding='utf-8').splitlines()
         assert len(list(work_dir.glob('best_mIoU_iter_*.pth'))) == 1
         state = torch.load(work_dir / 'iter_2.pth', map_location='cpu', weights_only=True)
@@ -185,6 +188,21 @@ def test_train_and_evaluate(path: Path, home: Path) -> None:
     assert {'mIoU', 'mAcc', 'aAcc', 'mIoU_head', 'mIoU_medium', 'mIoU_tail'} <= scores.keys()
     assert any(key.startswith('IoU.') for key in scores)
     assert math.isfinite(scores['mIoU'])
+
+
+def test_the_line_for_tensorboard(home: Path) -> None:
+    """The line that the runtime file shows as a comment works as it stands there, and so does save_best='mIoU_tail'."""
+    accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    base = next(path for path in CONFIGS if path.parent.name == 'demo' and path.stem.endswith('_ce'))
+    line = re.search('# (visualizer = .*)', (ROOT / 'configs/_base_/runtime.py').read_text(encoding='utf-8'))
+    assert line is not None
+    child, work_dir = home / 'child.py', home / 'work_dirs/tensorboard'
+    child.write_text(f"_base_ = '{base}'\n{line.group(1)}\ndefault_hooks = dict(checkpoint=dict(save_best='mIoU_tail'))\n")
+    run_tool('train.py', str(child), '--work-dir', str(work_dir), *as_options(base))
+    events = accumulator.EventAccumulator(str(next(work_dir.glob('*/vis_data'))))
+    events.Reload()
+    assert {'mIoU', 'mIoU_tail', 'IoU.road', 'decode.loss_cross_entropy'} <= set(events.Tags()['scalars'])
+    assert len(list(work_dir.glob('best_mIoU_tail_iter_*.pth'))) == 1
 
 
 @pytest.mark.parametrize('path', [path for path in CONFIGS if path.stem.endswith('_ce')], **NAME)

@@ -8,10 +8,9 @@ randomness = dict(seed=0)  # --cfg-options randomness.seed=1 for another run
 
 log_level = 'INFO'
 log_processor = dict(by_epoch=False)
-# TensorBoard needs `pip install tensorboard` and one line:
-# vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
+# TensorBoard needs `pip install tensorboard` and one line in a child config:
+# visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
