@@ -1,17 +1,23 @@
 """A tiny real training for the tests of the tools: eight images, a U-Net of a few hundred weights, three classes."""
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ('road', 'car', 'sign')
@@ -21,6 +27,7 @@ classes = {classes!r}
 data = dict(type='BaseSegDataset', data_root={root!r}, img_suffix='.png', metainfo=dict(classes=classes),
             data_prefix=dict(img_path='images', seg_map_path='labels'))
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+test_pipeline = load
 norm = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',
@@ -128,6 +135,20 @@ def iterations(output: str) -> list[int]:
     return [int(i) for i in re.findall(r'Iter\(train\) \[\s*(\d+)/', output)]
 
 
+def refused(name: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run a tool that ends before it builds a runner, in this process, which saves the seconds of the imports."""
+    out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+    argv, sys.argv = sys.argv, command(name, *arguments)[1:]
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(sys.argv[0], run_name='__main__')
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(before)
+    return subprocess.CompletedProcess(arguments, exit_info.value.code, out.getvalue(), err.getvalue())
+
+
 def error_line(result: subprocess.CompletedProcess) -> str:
     """Return the one line of an expected error; fail if there is none, more than one, or another status than 2."""
     lines = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
@@ -135,3 +156,30 @@ def error_line(result: subprocess.CompletedProcess) -> str:
     assert len(lines) == 1, result.stderr
     assert 'Traceback' not in result.stderr + result.stdout, result.stderr
     return lines[0]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A folder with data, statistics and config, and the training of 8 iterations in ``work``."""
+
+    folder: Path
+    config: Path
+    stats: Path
+    data: Path
+    work: Path
+    output: str
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory) -> Tiny:
+    return _trained(tmp_path_factory)
+
+
+@cache  # for pytest this is another fixture in every module that imports it
+def _trained(tmp_path_factory) -> Tiny:
+    folder = tmp_path_factory.mktemp('tiny')
+    data, stats = make_dataset(folder / 'data'), make_report(folder / 'stats.json')
+    config = make_config(folder / 'tiny.py', data, stats)
+    result = tool('train.py', 'tiny.py', '--work-dir', 'work', cwd=folder)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return Tiny(folder, config, stats, data, folder / 'work', result.stdout)

@@ -30,4 +30,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    from mmimb.engine.process import run_tool
+    run_tool(main)

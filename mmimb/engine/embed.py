@@ -52,9 +52,9 @@ class _Embedder:
                 stats = self._checked(node['stats'], num_classes)
                 if not any(part in path.split('.') for part in KEEP_PATH):
                     node['stats'] = stats.to_dict()
-            weight = node.get('class_weight')
-            if weight is not None and not isinstance(weight, Mapping):
-                node['class_weight'] = _weights(weight, num_classes)
+            for key in ('class_weight', 'weight') if '.class_weight' in path else ('class_weight', ):
+                if node.get(key) is not None and not isinstance(node[key], Mapping):
+                    node[key] = _weights(node[key], num_classes)
         except (ValueError, TypeError, OSError) as error:
             raise type(error)(f'{path}: {error}') from error
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
-from .launch import prepare_launch
+from .launch import leave_group, prepare_launch
 
 
 @dataclass
@@ -89,8 +87,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     report = _report(runner, metrics, options, content)
     if options.out is not None and runner.rank == 0:
         write_json(options.out, report)
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    leave_group()
     return report
 
 

@@ -54,6 +54,12 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
     return notices
 
 
+def leave_group() -> None:
+    """Leave the group of processes, as NCCL asks for; gloo's ends with the process (:mod:`mmimb.engine.process`)."""
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() != 'gloo':
+        dist.destroy_process_group()
+
+
 def plain_batch_norm(cfg: Any) -> list[str]:
     """Replace synchronised batch norm in the model by the ordinary one; return a notice if there was any."""
     count = _replace(cfg.get('model'))

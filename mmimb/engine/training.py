@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch.distributed as dist
-
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
 from .embed import embed_stats
-from .launch import prepare_launch
+from .launch import leave_group, prepare_launch
 from .signals import leave_on_signal
 
 RESUME_LATEST = ''
@@ -67,9 +65,9 @@ def train(options: TrainOptions) -> Any:
             with refused_pickles():
                 runner.train()
         except SystemExit:
-            _leave_group()
+            leave_group()
             raise
-        _leave_group()
+        leave_group()
         return runner
 
 
@@ -121,8 +119,3 @@ def _resume_from(cfg: Any, resume: str | None, trust: bool) -> tuple[str | None,
             raise ValueError(f'`--resume` must be a checkpoint of a run, got {resume!r} with {sorted(map(str, content))[:5]}; '
                              '--cfg-options load_from=FILE starts from its weights')
     return resume, []
-
-
-def _leave_group() -> None:
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()

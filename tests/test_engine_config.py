@@ -1,0 +1,200 @@
+"""What happens to a config before the runner gets it."""
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import CLASSES, make_config, make_dataset, make_report
+
+from mmimb.engine import launch
+from mmimb.engine.config import add_own_hooks, read_config, set_work_dir, use_amp
+from mmimb.engine.embed import embed_stats
+from mmimb.stats import ClassStats, build_split, fingerprint
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp('data') / 'set')
+
+
+@pytest.fixture
+def config(tmp_path, data):
+    make_report(tmp_path / 'stats.json')
+    return make_config(tmp_path / 'tiny.py', data, tmp_path / 'stats.json')
+
+
+def read(config, *overrides):
+    return read_config(str(config), overrides=overrides)
+
+
+def test_paths_become_counts_and_the_dump_works_without_the_files(config, tmp_path):
+    np.save(tmp_path / 'weights.npy', np.array([1.0, 2.0, 3.0]))
+    cfg = read(config, f'model.decode_head.loss_decode.class_weight={tmp_path / "weights.npy"}')
+    assert embed_stats(cfg) == []
+    for node in (cfg.model.decode_head.loss_decode, cfg.val_evaluator, cfg.test_evaluator):
+        assert ClassStats.load(node['stats']).classes == CLASSES
+    assert cfg.model.decode_head.loss_decode.class_weight == [1, 2, 3]
+    cfg.dump(str(tmp_path / 'dumped.py'))
+    assert str(tmp_path) not in (tmp_path / 'dumped.py').read_text().replace(str(cfg.data.data_root), '')
+    again = read(tmp_path / 'dumped.py')
+    embed_stats(again)
+    assert again.model.to_dict() == cfg.model.to_dict()
+
+
+def test_lists_of_heads_and_losses_and_schemes_inside_losses(config, tmp_path):
+    report = str(tmp_path / 'stats.json')
+    (tmp_path / 'weights.json').write_text('[1, 2, 3]')
+    cfg = read(config)
+    loss = {'type': 'mmimb.CrossEntropyLoss', 'class_weight': {'type': 'mmimb.InverseFrequency', 'stats': report}}
+    deferred = {'type': 'mmimb.Deferred', 'weight': str(tmp_path / 'weights.json'), 'begin': 0.5}
+    cfg.model = {'decode_head': [{'num_classes': 3, 'loss_decode': [loss, {**loss, 'class_weight': deferred}]}],
+                 'auxiliary_head': {'num_classes': 3,
+                                    'loss_decode': {'type': 'OutlyingMSELoss', '_scope_': 'mmimb', 'stats': report}}}
+    embed_stats(cfg)
+    first, second = cfg.model.decode_head[0].loss_decode
+    assert first.class_weight.stats.pixels == cfg.model.auxiliary_head.loss_decode.stats.pixels
+    assert second.class_weight.weight == [1, 2, 3]
+
+
+def test_samplers_keep_the_path_and_foreign_types_are_left_alone(config, tmp_path):
+    report = str(tmp_path / 'stats.json')
+    cfg = read(config)
+    cfg.train_dataloader.sampler = {'type': 'mmimb.RareClassSampler', 'stats': report}
+    cfg.model.decode_head.loss_decode = {'type': 'CrossEntropyLoss', 'class_weight': 'weights.pkl', 'stats': 'x'}
+    embed_stats(cfg)
+    assert cfg.train_dataloader.sampler.stats == report
+    assert cfg.model.decode_head.loss_decode.stats == 'x'
+    cfg.train_dataloader.sampler.stats = 'no.json'
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader\.sampler'):
+        embed_stats(cfg)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'classes': CLASSES[:2]}, r'model\.decode_head\.loss_decode: `stats` must have the 3 classes of the model, got 2'),
+    ({'classes': ('road', 'bus', 'sign')}, "same dataset as the training dataset: class 1 is 'car' there.*'bus'"),
+    ({'version': 99}, '`version` must be 1'), ({'pixels': [-1, 1, 1]}, 'pixels'), ({'pixels': ['1', 1, 1]}, 'pixels')])
+def test_statistics_that_do_not_fit(config, tmp_path, changes, message):
+    make_report(tmp_path / 'stats.json', **changes)
+    with pytest.raises((ValueError, TypeError), match=message):
+        embed_stats(read(config))
+
+
+def test_missing_and_unreadable_files_are_named(config, tmp_path):
+    (tmp_path / 'stats.json').write_text('{')
+    with pytest.raises(ValueError, match=r'stats\.json'):
+        embed_stats(read(config))
+    (tmp_path / 'stats.json').unlink()
+    with pytest.raises(FileNotFoundError, match=r'stats\.json.*no such file'):
+        embed_stats(read(config))
+
+
+def test_class_weights_that_do_not_fit(config):
+    for weights, message in (('[1,2]', r'one entry per class \(3\), got 2'), ('w.pkl', 'must be a list or a'),
+                             ('none.json', 'existing file')):
+        with pytest.raises((ValueError, OSError), match=message):
+            embed_stats(read(config, f'model.decode_head.loss_decode.class_weight={weights}'))
+
+
+def test_statistics_of_another_split_are_a_warning(config, tmp_path):
+    own = fingerprint(build_split(read(config), 'train'))
+    make_report(tmp_path / 'stats.json', provenance={'fingerprint': own})
+    assert embed_stats(read(config)) == []
+    make_report(tmp_path / 'stats.json', provenance={'fingerprint': 'f' * 64})
+    warnings = embed_stats(read(config))
+    assert len(warnings) == 1
+    assert 'stats.json' in warnings[0]
+
+
+def test_reading_a_config(tmp_path, config):
+    with pytest.raises(FileNotFoundError, match=r'no\.py'):
+        read(tmp_path / 'no.py')
+    for name, text in (('syntax.py', 'a = ('), ('name.py', 'a = b'), ('base.py', "_base_ = './nowhere.py'"), ('x.txt', '')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match='must be a readable config'):
+            read(tmp_path / name)
+    (tmp_path / 'empty.py').write_text('a = 1')
+    with pytest.raises(ValueError, match='must define model, train_cfg'):
+        read_config(str(tmp_path / 'empty.py'), required=('model', 'train_cfg'))
+    assert read(tmp_path / 'empty.py').default_scope == 'mmseg'
+    assert read(config, 'train_cfg.max_iters=3', 'a.b="[1,2]"').a.b == [1, 2]
+    for option in ('max_iters', 'param_scheduler.7.end=3'):
+        with pytest.raises(ValueError, match='--cfg-options'):
+            read(config, option)
+
+
+def test_work_dir(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = read(config)
+    set_work_dir(cfg, str(config), None, below='test')
+    assert cfg.work_dir == os.path.join('work_dirs', 'tiny', 'test')
+    cfg.work_dir = 'mine'
+    set_work_dir(cfg, str(config), None)
+    assert cfg.work_dir == 'mine'
+    set_work_dir(cfg, str(config), 'given', below='test')
+    assert cfg.work_dir == 'given'
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError, match='file'):
+        set_work_dir(cfg, str(config), 'file')
+
+
+def test_own_hooks_are_added_once(config):
+    cfg = read(config)
+    cfg.custom_hooks = [{'type': 'PreemptionHook', 'interval': 3}]
+    add_own_hooks(cfg)
+    add_own_hooks(cfg)
+    kinds = [hook['type'] for hook in cfg.custom_hooks]
+    assert kinds.count('PreemptionHook') == 1
+    assert 'mmimb.PreemptionHook' not in kinds
+    assert kinds.count('mmimb.PlainCheckpointHook') == 1
+
+
+def test_amp_needs_a_gpu_and_a_stock_wrapper(config, monkeypatch):
+    import mmimb.engine.config as module
+    cfg = read(config)
+    monkeypatch.setattr(module, 'has_accelerator', lambda: False)
+    with pytest.raises(ValueError, match='`--amp` must run on a GPU'):
+        use_amp(cfg)
+    monkeypatch.setattr(module, 'has_accelerator', lambda: True)
+    use_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+    cfg.optim_wrapper.type = 'Mine'
+    with pytest.raises(ValueError, match='Mine'):
+        use_amp(cfg)
+
+
+def test_launchers(config, monkeypatch):
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
+    for name in ('RANK', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, message in (('none!', 'must be one of'), ('pytorch', 'torchrun.*RANK'), ('slurm', 'srun.*SLURM_PROCID')):
+        with pytest.raises(ValueError, match=message):
+            launch.prepare_launch(read(config), name)
+    monkeypatch.setenv('SLURM_PROCID', '0')
+    with pytest.raises(ValueError, match='without a GPU'):
+        launch.prepare_launch(read(config), 'slurm')
+    cfg = read(config)
+    assert '2 settings' in launch.prepare_launch(cfg, 'none')[0]
+    assert 'SyncBN' not in json.dumps(cfg.model.to_dict())
+
+
+def test_gloo_without_a_gpu(config, monkeypatch):
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
+    for name in launch.REQUIRED['pytorch']:
+        monkeypatch.setenv(name, '0')
+    started = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend, timeout: started.append((backend, timeout)))
+    cfg = read(config, 'find_unused_parameters=True', 'env_cfg.dist_cfg.timeout=60')
+    launch.prepare_launch(cfg, 'pytorch')
+    assert cfg.model_wrapper_cfg == {'type': 'MMDistributedDataParallel', 'device_ids': None, 'broadcast_buffers': False,
+                                     'find_unused_parameters': True}
+    assert cfg.env_cfg.dist_cfg.backend == 'gloo'
+    assert started[0][0] == 'gloo'
+    assert started[0][1].total_seconds() == 60
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
+    cfg = read(config)
+    assert launch.prepare_launch(cfg, 'pytorch') == []
+    assert 'model_wrapper_cfg' not in cfg
