@@ -165,16 +165,26 @@ def test_bad_options_are_named(given: dict, words: str) -> None:
     assert Correction().apply(nn.Linear(2, 2)) == []
 
 
+TTA = '''
+tta_pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=[
+    [dict(type='Resize', scale_factor=r, keep_ratio=True) for r in (1.0, 1.5)],
+    [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+    [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]])]
+model['data_preprocessor'] = dict(model['data_preprocessor'], size=None, test_cfg=dict(size_divisor=32))
+'''
+
+
 @pytest.mark.slow
 def test_the_tool(tmp_path: Path) -> None:
     """A checkpoint of plain cross-entropy, tested as it is, adjusted, and adjusted by hand in the file."""
     root = make_dataset(tmp_path / 'data')
     report = make_report(tmp_path / 'stats.json')
     plain = "model['decode_head']['loss_decode'] = dict(type='mmimb.CrossEntropyLoss')\n"
-    config = make_config(tmp_path / 'config.py', root, report, plain)
+    config = make_config(tmp_path / 'config.py', root, report, plain + TTA)
     from mmengine.config import Config
     model = build(Config.fromfile(config).model.to_dict())
     state = model.state_dict()
+    state['decode_head.conv_seg.weight'] *= 100  # predictions that differ from pixel to pixel
     torch.save(dict(state_dict=state, meta={}), tmp_path / 'plain.pth')
     prior = np.array(json.loads(report.read_text())['pixels'], dtype=float)
     shifted = state['decode_head.conv_seg.bias'].double() - 2 * torch.from_numpy(np.log(prior / prior.sum()))
@@ -191,6 +201,9 @@ def test_the_tool(tmp_path: Path) -> None:
     assert adjusted['metrics'] != run('plain.pth')['metrics']
     assert (adjusted['logit_adjustment'], adjusted['stats']) == (2, str(report))
     assert run('plain.pth', '--tau-normalization', 1)['tau_normalization'] == 1
+    views = run('plain.pth', '--logit-adjustment', 2, '--stats', report, '--tta')
+    assert views['tta'] is True
+    assert views['metrics'] == run('shifted.pth', '--tta')['metrics'] != adjusted['metrics']
     wrong = make_report(tmp_path / 'wrong.json', [*NAMES[:2], 'sky'])
     line = error_line(tool('test.py', config, tmp_path / 'plain.pth', '--logit-adjustment', 1, '--stats', wrong,
                            '--work-dir', tmp_path / 'logs'))

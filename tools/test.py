@@ -21,6 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--stats', metavar='REPORT', help='report of tools/scan_dataset.py on the training split')
     parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
                         'its classifier weights to the power TAU (between 0 and 1)')
+    parser.add_argument('--tta', action='store_true', help="average the predictions for the views of the config's tta_pipeline")
     add_common_arguments(parser)
     return parser.parse_args()
 

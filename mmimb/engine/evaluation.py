@@ -33,6 +33,7 @@ class TestOptions:
         logit_adjustment: Correct the classifier for the class frequencies (see :class:`mmimb.engine.posthoc.Correction`).
         stats: The report with the class frequencies.
         tau_normalization: Correct the classifier for the norms of its weights.
+        tta: Average the predictions for the views of the config's ``tta_pipeline``.
     """
 
     __test__ = False  # no class of tests
@@ -49,6 +50,7 @@ class TestOptions:
     logit_adjustment: float | None = None
     stats: str | None = None
     tau_normalization: float | None = None
+    tta: bool = False
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -77,6 +79,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         check_writable(options.out)
     if options.show_dir is not None:
         _draw(cfg, options.show_dir)
+    if options.tta:
+        _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = prepare_launch(cfg, options.launcher)
     runner = _build_runner(cfg, correction)
@@ -145,8 +149,8 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
               'classes': list(classes)}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats'):
-        if getattr(options, option) is not None:
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta'):
+        if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:
         groups = metric.class_groups() if hasattr(metric, 'class_groups') else {}
@@ -166,6 +170,15 @@ def _draw(cfg: Any, folder: str) -> None:
     if not any(backend.get('type') == 'LocalVisBackend' for backend in backends):
         backends.append({'type': 'LocalVisBackend'})
     cfg.visualizer = {**visualizer, 'vis_backends': backends}
+
+
+def _augment(cfg: Any) -> None:
+    """Test on the views of ``tta_pipeline`` with ``tta_model`` around the model, ours unless the config has one."""
+    pipeline = cfg.get('tta_pipeline')
+    if not pipeline:
+        raise ValueError(f'`--tta` must meet a config with a tta_pipeline (see configs/_base_/datasets), got {pipeline!r}')
+    cfg.test_dataloader.dataset.pipeline = pipeline
+    cfg.model = {'type': 'mmimb.TTAModel', **(cfg.get('tta_model') or {}), 'module': cfg.model}
 
 
 def _finite(value: Any) -> Any:
