@@ -172,12 +172,11 @@ class Tiny:
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory) -> Tiny:
-    return _trained(tmp_path_factory)
+    return _trained(tmp_path_factory.getbasetemp() / 'tiny')
 
 
 @cache  # for pytest this is another fixture in every module that imports it
-def _trained(tmp_path_factory) -> Tiny:
-    folder = tmp_path_factory.mktemp('tiny')
+def _trained(folder: Path) -> Tiny:
     data, stats = make_dataset(folder / 'data'), make_report(folder / 'stats.json')
     config = make_config(folder / 'tiny.py', data, stats)
     result = tool('train.py', 'tiny.py', '--work-dir', 'work', cwd=folder)

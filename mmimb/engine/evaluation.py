@@ -163,7 +163,8 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
 def _draw(cfg: Any, folder: str) -> None:
     """Have every prediction drawn into ``folder``."""
     hooks = dict(cfg.get('default_hooks') or {})
-    hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True}
+    hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True,
+                              'interval': 1}
     cfg.default_hooks = hooks
     visualizer = {'type': 'SegLocalVisualizer', 'name': 'visualizer', **(cfg.get('visualizer') or {}), 'save_dir': folder}
     backends = list(visualizer.get('vis_backends') or [])
