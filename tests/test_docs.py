@@ -10,6 +10,8 @@ from conftest import ROOT
 from mmengine.registry import MODELS
 
 from mmimb.losses import SegLoss
+from mmimb.testing import check_loss
+from mmimb.testing.ask import QUESTIONS
 from mmimb.weights import ClassWeight, FixedWeight
 
 TEXT = (ROOT / 'docs/losses.md').read_text()
@@ -61,3 +63,17 @@ def test_every_scheme_is_in_the_table() -> None:
     schemes = {name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, ClassWeight)}
     rows = set(re.findall(r'^\| `(\w+)` \|', TEXT.split('## Class weights')[1], re.M))
     assert rows == schemes - {ClassWeight.__name__, FixedWeight.__name__, 'FrequencyWeight'}
+
+
+def test_contract_table() -> None:
+    """The questions in docs/contract.md are those that are asked, and the answers of two stock losses are still these."""
+    rows = [[cell.strip() for cell in line.strip('|').split('|')]
+            for line in (ROOT / 'docs/contract.md').read_text().splitlines() if line.startswith('|')]
+    head, body = rows[0], rows[2:]
+    assert [(row[0].strip('`'), row[1]) for row in body] == [
+        (name, function.__doc__.splitlines()[0]) for name, function in QUESTIONS.items()]
+    for name in ('CrossEntropyLoss', 'DiceLoss'):
+        told = {row[0].strip('`'): row[head.index(name)] == '✓' for row in body if row[0] != '`sync_avg`'}
+        seen = {a.question: a.verdict == 'holds' for a in check_loss(f'mmseg.{name}', exempt={'sync_avg': 'two processes'})
+                if a.question != 'sync_avg'}
+        assert told == seen

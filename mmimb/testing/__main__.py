@@ -1,7 +1,9 @@
-"""``python -m mmimb.testing CONFIG-OR-TYPE``: ask the contract of any registered loss and print the answers."""
+"""``python -m mmimb.testing CONFIG-OR-TYPE ...``: ask the contract of any registered loss and print the answers."""
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,14 +19,21 @@ MARKS = {'holds': '[green]holds[/]', 'broken': '[red]broken[/]', 'exempt': '[yel
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m mmimb.testing', description=__doc__)
-    parser.add_argument('loss', help="a registered type (mmimb.LDAMLoss, mmseg.DiceLoss) or a config file whose loss_decode "
-                        'entries are asked')
+    parser.add_argument('loss', nargs='+', help='a registered type (mmimb.LDAMLoss, mmseg.DiceLoss) or a config file whose '
+                        'loss_decode entries are asked')
     parser.add_argument('--num-classes', type=int, default=4, help='channels of the logits for a type (default 4)')
+    parser.add_argument('--markdown', action='store_true', help='print one table of all losses, for a document')
     args = parser.parse_args()
     try:
-        require_stack()
+        os.environ.setdefault('PYTHONWARNINGS', 'ignore')  # of the processes that are asked about two ranks, too
         warnings.filterwarnings('ignore')
-        broken = sum([_report(title, loss, count) for title, loss, count in _losses(args.loss, args.num_classes)])
+        logging.getLogger('torch._subclasses.fake_tensor').setLevel(logging.CRITICAL)
+        require_stack()
+        losses = [entry for source in args.loss for entry in _losses(source, args.num_classes)]
+        if args.markdown:
+            sys.stdout.write(_markdown(losses))
+            return 0
+        broken = sum([_report(title, loss, count) for title, loss, count in losses])
     except (ImportError, OSError, TypeError, ValueError) as error:
         sys.stderr.write(f'error: {error}\n')
         return 2
@@ -47,6 +56,18 @@ def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
                 if plain not in seen:
                     seen.append(plain)
                     yield f'{key}: {plain["type"]}', plain, head['num_classes']
+
+
+def _markdown(losses: list[tuple[str, Any, int]]) -> str:
+    from .contract import check_loss
+    columns = {title: {a.question: a for a in check_loss(loss, num_classes=count)} for title, loss, count in losses}
+    questions = next(iter(columns.values())).values()
+    heads = ' | '.join(title.split('.')[-1] for title in columns)
+    lines = [f'| question | asks | {heads} |', '|---' * (len(columns) + 2) + '|']
+    for asked in questions:
+        marks = ['✓' if answers[asked.question].verdict == 'holds' else '✗' for answers in columns.values()]
+        lines.append(f'| `{asked.question}` | {asked.asks} | ' + ' | '.join(marks) + ' |')
+    return '\n'.join(lines) + '\n'
 
 
 def _report(title: str, loss: Any, num_classes: int) -> int:

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# From nothing to a comparison in minutes, on a CPU: environment, demo data, scan, two trainings, table and picture.
+#   bash tools/quickstart.sh          run it again at will: what is done is not done twice
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+runs=work_dirs/quickstart
+stats=data/demo/stats.json
+step() { printf '\n== %s\n' "$*"; }
+
+step "1/5 Environment"
+bash tools/setup.sh
+source .venv/bin/activate
+
+step "2/5 Demo dataset: data/demo"
+python tools/make_demo_dataset.py data/demo
+
+step "3/5 How unbalanced is it? (tools/scan_dataset.py)"
+python tools/scan_dataset.py configs/demo/fast-scnn_demo_ce.py --out "$stats"
+
+train() {  # NAME: train configs/demo/fast-scnn_demo_NAME.py, measure its last checkpoint on the validation images
+  local config=configs/demo/fast-scnn_demo_$1.py dir=$runs/$1
+  if [ "$dir/metrics.json" -nt "$config" ]; then
+    echo "$1: already trained ($dir; delete it to train again)"
+    return
+  fi
+  mkdir -p "$dir"
+  echo "$1: training, log in $dir/train.log"
+  python tools/train.py "$config" --work-dir "$dir" --resume 2>&1 | tee "$dir/train.log" \
+    | grep --line-buffered -oE 'Iter\(train\).*eta: [0-9:]+|loss: [0-9.]+ ' | paste -d ' ' - - || fail "$dir/train.log"
+  python tools/test.py "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir/test" --out "$dir/metrics.json" \
+    > "$dir/test.log" 2>&1 || fail "$dir/test.log"
+}
+fail() {
+  echo "error: a step failed; the end of $1:" >&2
+  tail -n 15 "$1" >&2
+  exit 1
+}
+
+step "4/5 Train the same small network twice: cross-entropy, and outlying-label MSE"
+train ce
+train outlying-mse
+
+step "5/5 Compare on the validation images"
+python tools/compare_runs.py "cross-entropy=$runs/ce/metrics.json" "outlying-label MSE=$runs/outlying-mse/metrics.json" \
+  --out "$runs/comparison.png"
+echo
+echo "Your own data: take any mmseg config, scan it, and change its loss_decode as configs/demo/fast-scnn_demo_outlying-mse.py does."
