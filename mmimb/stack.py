@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 
 INSTALL_HINT = ("install one of the two stacks: `pip install 'mmimb[onedl]'` (maintained, no compiler needed) or "
                 "`pip install 'mmimb[openmmlab]'` (mmcv needs a compiler; see README)")
@@ -35,9 +37,9 @@ def require_stack() -> None:
     if len(stacks) > 1:
         both = ', '.join(f'{n} {v}' for packages in stacks.values() for n, v in packages.items())
         raise ImportError(f'two stacks overwrite each other in this environment ({both}); in a fresh one, {INSTALL_HINT}')
-    for module in ('mmengine', 'mmcv', 'mmseg', 'mmseg.models'):
+    for module in ('mmengine', 'mmcv', 'mmseg', 'mmseg.models', 'mmseg.datasets'):
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), redirect_stdout(StringIO()):  # onedl-mmsegmentation prints as it is imported
                 warnings.filterwarnings('ignore', message='Fail to import')  # compiled operators that mmseg rarely needs
                 import_module(module)
         except (ImportError, AssertionError) as error:  # mmseg asserts the versions of the other two

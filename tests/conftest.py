@@ -8,7 +8,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tiny tensors; several threads on busy cores are many times slower
 
 
 @pytest.fixture(scope='session')

@@ -13,4 +13,5 @@ bash tools/setup.sh --stack "$stack"
 venv=.venv
 [ "$stack" = onedl ] || venv=.venv-$stack
 echo "Testing with the $stack stack ($venv)"
-exec "$venv/bin/python" -m pytest "$@"
+# One process per core; the tests of a file stay together, for they share what they trained.
+exec env OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest --numprocesses auto --dist loadfile "$@"

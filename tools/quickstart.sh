@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # two runs share the machine: one thread each
 runs=work_dirs/quickstart
 stats=data/demo/stats.json
 step() { printf '\n== %s\n' "$*"; }
@@ -18,16 +19,16 @@ python tools/make_demo_dataset.py data/demo
 step "3/5 How unbalanced is it? (tools/scan_dataset.py)"
 python tools/scan_dataset.py configs/demo/fast-scnn_demo_ce.py --out "$stats"
 
-train() {  # NAME: train configs/demo/fast-scnn_demo_NAME.py, measure its last checkpoint on the validation images
+train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py, measure its last checkpoint on the validation images
   local config=configs/demo/fast-scnn_demo_$1.py dir=$runs/$1
   if [ "$dir/metrics.json" -nt "$config" ]; then
-    echo "$1: already trained ($dir; delete it to train again)"
+    echo "$2 is already trained ($dir; delete it to train again)"
     return
   fi
   mkdir -p "$dir"
-  echo "$1: training, log in $dir/train.log"
   python tools/train.py "$config" --work-dir "$dir" --resume 2>&1 | tee "$dir/train.log" \
-    | grep --line-buffered -oE 'Iter\(train\).*eta: [0-9:]+|loss: [0-9.]+ ' | paste -d ' ' - - || fail "$dir/train.log"
+    | sed -unE 's/.*Iter\(train\) (\[[^]]*\]).*eta: ([0-9:]+).* loss: ([0-9.]+) .*/  '"$2"'  iteration \1  loss \3  time left \2/p' \
+    || fail "$dir/train.log"
   python tools/test.py "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir/test" --out "$dir/metrics.json" \
     > "$dir/test.log" 2>&1 || fail "$dir/test.log"
 }
@@ -37,9 +38,15 @@ fail() {
   exit 1
 }
 
-step "4/5 Train the same small network twice: cross-entropy, and outlying-label MSE"
-train ce
-train outlying-mse
+step "4/5 Train the same small network twice, side by side: cross-entropy, and outlying-label MSE (logs in $runs)"
+set -m  # a process group of its own, so that it ends when this script does
+train outlying-mse 'outlying-label MSE' &
+second=$!
+set +m
+trap 'kill -- "-$second" 2>/dev/null || true' EXIT
+train ce 'cross-entropy     '
+wait "$second"
+trap - EXIT
 
 step "5/5 Compare on the validation images"
 python tools/compare_runs.py "cross-entropy=$runs/ce/metrics.json" "outlying-label MSE=$runs/outlying-mse/metrics.json" \
