@@ -12,6 +12,7 @@ from tiny_run import CLASSES, make_config, make_dataset, make_report
 from mmimb.engine import launch
 from mmimb.engine.config import add_own_hooks, read_config, set_work_dir, use_amp
 from mmimb.engine.embed import embed_stats
+from mmimb.engine.losses import check_losses
 from mmimb.stats import ClassStats, build_split, fingerprint
 
 
@@ -96,6 +97,33 @@ def test_class_weights_that_do_not_fit(config):
                              ('none.json', 'existing file')):
         with pytest.raises((ValueError, OSError), match=message):
             embed_stats(read(config, f'model.decode_head.loss_decode.class_weight={weights}'))
+
+
+def test_losses_are_tried_wherever_they_are(config, tmp_path):
+    cfg = read(config)
+    check_losses(cfg)
+    good = {'type': 'CrossEntropyLoss'}
+    cfg.model = {'module': {'decode_head': [{'loss_decode': good}, {'loss_decode': [good, {**good, 'gamma': 1}]}]}}
+    with pytest.raises(TypeError, match=r'^model\.module\.decode_head\[1\]\.loss_decode\[1\]: .*gamma'):
+        check_losses(cfg)
+    cfg.model = {'auxiliary_head': {'loss_decode': {'type': 'DiceLoss', '_scope_': 'mmimb', 'alpha': 1}}}
+    with pytest.raises(TypeError, match=r'^model\.auxiliary_head\.loss_decode: `alpha`'):
+        check_losses(cfg)
+    cfg.model = {'decode_head': {'loss_decode': {'type': torch.nn.MSELoss, 'other': 'not tried'}}, 'backbone': {'type': 'UNet'}}
+    check_losses(cfg)
+
+
+@pytest.mark.parametrize('loss', [{'type': 'mmimb.DiceLoss'},
+                                  [{'type': 'mmimb.CrossEntropyLoss'}, {'type': 'mmimb.LovaszLoss'}]])
+def test_a_sampler_that_ranks_pixels_by_a_region_loss(config, loss):
+    cfg = read(config)
+    cfg.model = {'decode_head': {'loss_decode': loss, 'sampler': {'type': 'OHEMPixelSampler', 'min_kept': 9}}}
+    with pytest.raises(ValueError, match=r'`sampler` must have a `thresh` beside (Dice|Lovasz)Loss'):
+        check_losses(cfg)
+    cfg.model.decode_head.sampler.thresh = 0.7
+    check_losses(cfg)
+    cfg.model.decode_head.sampler = None
+    check_losses(cfg)
 
 
 def test_statistics_of_another_split_are_a_warning(config, tmp_path):

@@ -156,3 +156,17 @@ def test_a_missing_dataset_shows_the_tree(tiny, tmp_path):
     assert 'train_dataloader.dataset' in error_line(result)
     assert 'expected tree' in result.stderr
     assert 'MISSING' in result.stderr
+
+
+LOSS = 'model.decode_head.loss_decode'
+
+
+@pytest.mark.parametrize(('override', 'words'), [
+    (f'{LOSS}.reduction=avg', f'{LOSS}: `reduction` must be one of'),
+    (f'{LOSS}.type=mmimb.Nope', f'{LOSS}: mmimb.Nope is not in'),
+    (f'{LOSS}.loss_weight=x', f'{LOSS}: `loss_weight` must be a finite number'), (f'{LOSS}.gamma=2', f'{LOSS}: `gamma` is no'),
+    (f'{LOSS}.type=CrossEntropyLoss', f'{LOSS}: ')])
+def test_a_bad_loss_is_one_line_and_nothing_is_written(tiny, tmp_path, override, words):
+    line = error_line(refused('train.py', tiny.config, '--work-dir', tmp_path / 'w', '--cfg-options', override))
+    assert line.startswith(f'error: {words}')
+    assert not (tmp_path / 'w').exists()

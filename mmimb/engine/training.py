@@ -12,6 +12,7 @@ from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
 from .embed import embed_stats
 from .launch import leave_group, prepare_launch
+from .losses import check_losses
 from .signals import leave_on_signal
 
 RESUME_LATEST = ''
@@ -82,6 +83,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
     add_own_hooks(cfg)
     check_datasets(cfg, 'train', 'val')
     notices = embed_stats(cfg)
+    check_losses(cfg)
     resume = options.resume
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or RESUME_LATEST

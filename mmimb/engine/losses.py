@@ -1,0 +1,79 @@
+"""The losses of a config are tried before a run writes anything."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import EXPECTED, describe
+
+BUILT = ('mmimb', 'mmseg')  # their losses do nothing but keep their arguments; others may load a network, say
+
+
+def check_losses(cfg: Any) -> None:
+    """Build every ``loss_decode`` of the model of ``cfg`` once, as its head will, and forget it.
+
+    Losses of other packages than mmimb and mmseg are only looked up.
+
+    Raises:
+        ValueError, TypeError, OSError, ImportError: A loss is unknown or refuses its arguments, or an OHEM sampler ranks
+            pixels by a loss that has no value per pixel. The message begins with the place in the config.
+    """
+    heads = list(_heads(cfg.get('model'), 'model'))
+    if not heads:
+        return
+    from mmengine.registry import init_default_scope
+    from mmseg.utils import register_all_modules
+
+    from .. import registry  # noqa: F401  (registers the scope)
+    register_all_modules(init_default_scope=False)
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
+    for path, head in heads:
+        losses = head['loss_decode']
+        several = isinstance(losses, (list, tuple))
+        for index, loss in enumerate(losses if several else [losses]):
+            place = f'{path}.loss_decode' + (f'[{index}]' if several else '')
+            try:
+                _check_ranking(_build(loss), head.get('sampler'))
+            except Exception as error:  # whatever a loss does with arguments that it does not expect
+                kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
+                raise kind(f'{place}: {describe(error)}') from error
+
+
+def _heads(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
+    if isinstance(node, Mapping):
+        if node.get('loss_decode') is not None:
+            yield path, node
+        for key, value in node.items():
+            if key != 'loss_decode':
+                yield from _heads(value, f'{path}.{key}')
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _heads(value, f'{path}[{index}]')
+
+
+def _build(loss: Any) -> Any:
+    from mmseg.registry import MODELS
+    kind = loss.get('type') if isinstance(loss, Mapping) else None
+    if isinstance(kind, str):
+        with MODELS.switch_scope_and_registry(loss.get('_scope_')) as current:
+            kind = current.get(kind)
+    if kind is not None and str(getattr(kind, '__module__', '')).split('.')[0] not in BUILT:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the head will give them
+        return MODELS.build(loss)
+
+
+def _check_ranking(loss: Any, sampler: Any) -> None:
+    """Refuse a loss without a value per pixel under a sampler that ranks pixels by it. Our losses say what they have."""
+    if not isinstance(sampler, Mapping) or sampler.get('thresh') is not None or not hasattr(loss, 'checked_reduction'):
+        return
+    kind = sampler.get('type')
+    if (kind if isinstance(kind, str) else getattr(kind, '__name__', '')).split('.')[-1] != 'OHEMPixelSampler':
+        return
+    try:
+        loss.checked_reduction('none')
+    except ValueError as error:
+        raise ValueError(f'`sampler` must have a `thresh` beside {type(loss).__name__} (the loss has no value per pixel to '
+                         f'rank pixels by), got {dict(sampler)!r}') from error
