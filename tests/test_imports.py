@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ ALLOWED = {
     'datasets': {'stats', 'registry'},
     'engine': {'stats', 'weights', 'datasets', 'heads', 'stack', 'registry', 'functional'},
     'analysis': {'stats'},
-    'testing': {'stats', 'stack'},
+    'testing': {'stats', 'weights', 'stack'},
     'registry': {'stack'},
     'stack': set(),
     '__init__': set(),
@@ -85,3 +86,17 @@ def test_losses_resolve_in_an_mmseg_registry_without_custom_imports() -> None:
     code = ("from mmseg.registry import MODELS\n"
             "print(type(MODELS.build(dict(type='mmimb.CrossEntropyLoss'))).__module__)")
     assert run(code).stdout.strip() == 'mmimb.losses.softmax'
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'tools').rglob('*.py')), ids=lambda p: p.name)
+def test_tools_run_from_a_checkout_that_is_not_installed(path, tmp_path) -> None:
+    code = ('import os, runpy, sys\n'
+            "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
+            f'sys.path = [p for p in sys.path if os.path.realpath(p) != {str(ROOT)!r}]\n'
+            f"runpy.run_path({str(path)!r}, run_name='tool')\n"
+            'import mmimb; print(mmimb.__file__)')
+    env = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    result = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == str(ROOT / 'mmimb/__init__.py'), result.stderr
+    assert path.read_text().startswith('#!/usr/bin/env python\n')
+    assert os.access(path, os.X_OK)

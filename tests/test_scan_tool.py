@@ -136,6 +136,8 @@ def options(**entries: str) -> list[str]:
     (options(seg_map_suffix='_labels.png'), 'got no file of any image (such as '),
     (options(ann_file='none.txt'), '`train_dataloader.dataset.ann_file` must list at least one image, got the empty file'),
     (options(type='NoSuchDataset'), 'NoSuchDataset'),
+    (['--cfg-options', 'train_dataloader.dataset.pipeline.9.type=Foo'], '`--cfg-options` must fit the config, got '),
+    (['--cfg-options', 'foo'], "`--cfg-options` must be key=value, got 'foo'"),
     (['--split', 'val'], '`val_dataloader.dataset` must be a dataset config, got None'),
     (['--out', 'config.py'], "`out` must end in .json, got 'config.py'"),
     (['--workers', '-1'], '`workers` must be an integer of at least 0, got -1'),

@@ -1,9 +1,13 @@
+#!/usr/bin/env python
 """Compare results of tools/test.py: tables, one plain sentence per run, optionally a figure and a CSV file."""
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 

@@ -1,8 +1,12 @@
+#!/usr/bin/env python
 """Write a small, long-tailed segmentation dataset of generated street scenes: real image and label files."""
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.stack import require_stack
@@ -20,12 +24,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     require_stack()
-    from tqdm import tqdm
-
     from mmimb.datasets.demo import make_demo_dataset
+    from mmimb.engine.progress import progress_bar
 
-    with tqdm(total=args.train + args.val, unit='image', leave=False, disable=not sys.stderr.isatty()) as bar:
-        written = make_demo_dataset(args.out, args.train, args.val, seed=args.seed, progress=lambda done, total: bar.update())
+    with progress_bar() as update:
+        written = make_demo_dataset(args.out, args.train, args.val, seed=args.seed, progress=update)
     print(f'wrote {args.train} training and {args.val} validation images to {args.out}' if written
           else f'{args.out} is there already with the same content')
     return 0

