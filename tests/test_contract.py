@@ -2,18 +2,25 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import numpy as np
 import pytest
 import torch
-from cases import CASES, COMMON_ARGUMENTS, Case
+from cases import CASES, COMMON_ARGUMENTS, STATS, Case
 from mmengine.registry import MODELS as ROOT
+from torch import nn
 
 from mmimb.registry import MODELS
 from mmimb.testing import Subject, ask, check_loss
 from mmimb.testing.ask import QUESTIONS
 from mmimb.testing.ranks import two_ranks
 from mmimb.testing.subject import IGNORE, call
+
+
+def build(case: Case) -> nn.Module:
+    return ROOT.build(dict(case.cfg))
+
 
 each_case = pytest.mark.parametrize('case', CASES, ids=str)
 
@@ -22,7 +29,7 @@ each_case = pytest.mark.parametrize('case', CASES, ids=str)
 @pytest.mark.parametrize('name', [name for name in QUESTIONS if name != 'sync_avg'])
 def test_contract(case: Case, name: str) -> None:
     if name in case.exempt:
-        pytest.skip(case.exempt[name])
+        pytest.skip(build(case).exempt[name])
     answer = ask(Subject(case.cfg), name)
     assert answer.verdict == 'holds', answer.detail
 
@@ -40,26 +47,27 @@ def test_every_registered_loss_has_a_case() -> None:
 
 
 @each_case
-def test_exemptions_are_questions(case: Case) -> None:
-    assert set(case.exempt) <= set(QUESTIONS)
-    assert all(len(reason) > 10 for reason in case.exempt.values())
+def test_declared_exemptions(case: Case) -> None:
+    declared = build(case).exempt
+    assert set(declared) == set(case.exempt) <= set(QUESTIONS)
+    assert all(len(reason) > 10 for reason in declared.values())
 
 
 @each_case
 def test_matches_the_oracle(case: Case) -> None:
     logits, target = Subject(case.cfg).batch()
-    got = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none' if case.has_map else None)
+    got = call(build(case), logits, target, reduction_override='none' if case.has_map else None)
     np.testing.assert_allclose(got.numpy(), case.oracle(logits.numpy(), target.numpy()), rtol=1e-10, atol=1e-12)
 
 
 @each_case
 def test_every_argument_matters(case: Case) -> None:
     logits, target = Subject(case.cfg).batch()
-    plain = call(ROOT.build(dict(case.cfg)), logits, target)
+    plain = call(build(case), logits, target)
     for name, value in case.sensitive_to.items():
         changed = call(ROOT.build({**case.cfg, name: value}), logits, target)
         assert not torch.allclose(changed, plain, rtol=1e-6), name
-    init = type(ROOT.build(dict(case.cfg))).__dict__.get('__init__')
+    init = type(build(case)).__dict__.get('__init__')
     own = set(inspect.signature(init).parameters) - {'self', 'common'} if init else set()
     assert own == set(case.sensitive_to), 'each argument of its own needs a value that changes the result'
 
@@ -67,7 +75,7 @@ def test_every_argument_matters(case: Case) -> None:
 @each_case
 def test_every_common_argument_matters(case: Case) -> None:
     logits, target = Subject(case.cfg).batch()
-    plain = ROOT.build(dict(case.cfg))
+    plain = build(case)
     value = plain(logits, target)
     for name, other in COMMON_ARGUMENTS.items():
         labels = target.where(target != IGNORE, 0) if name == 'ignore_index' else target
@@ -84,7 +92,7 @@ def test_normalize_by_weights(case: Case) -> None:
     """The weighted mean of torch.nn.CrossEntropyLoss(weight=...): the sum over the weights of the valid pixels."""
     weights = torch.tensor(COMMON_ARGUMENTS['class_weight'], dtype=torch.float64)
     logits, target = Subject(case.cfg).batch()
-    none = call(ROOT.build(dict(case.cfg)), logits, target, reduction_override='none')
+    none = call(build(case), logits, target, reduction_override='none')
     used = weights[target.where(target != IGNORE, 0)] * (target != IGNORE)
     loss = ROOT.build({**case.cfg, 'class_weight': weights.tolist(), 'normalize': 'weights'})
     torch.testing.assert_close(call(loss, logits, target), (none * used).sum() / used.sum(), rtol=1e-12, atol=0)
@@ -109,16 +117,16 @@ def test_normalize_by_weights(case: Case) -> None:
 ])
 def test_bad_arguments_are_named(case: Case, override: dict, error: type[Exception], words: str) -> None:
     if override.get('use_sigmoid') == 'conflict':
-        if type(ROOT.build(dict(case.cfg))).sigmoid is None:
+        if type(build(case)).sigmoid is None:
             pytest.skip('it exists for sigmoid and softmax')
-        override = dict(use_sigmoid=not ROOT.build(dict(case.cfg)).sigmoid)
+        override = dict(use_sigmoid=not build(case).sigmoid)
     with pytest.raises(error, match=words):
         ROOT.build({**case.cfg, **override})
 
 
 @each_case
 def test_agreeing_use_sigmoid_is_accepted(case: Case) -> None:
-    ROOT.build({**case.cfg, 'use_sigmoid': ROOT.build(dict(case.cfg)).sigmoid})
+    ROOT.build({**case.cfg, 'use_sigmoid': build(case).sigmoid})
 
 
 @each_case
@@ -128,9 +136,29 @@ def test_wrong_lengths_are_named(case: Case) -> None:
         ROOT.build(dict(type='mmimb.CrossEntropyLoss', class_weight=[1.0] * 4))(logits, target)
     if 'stats' in case.cfg:
         with pytest.raises(ValueError, match='`stats` must have the 5 classes of the logits, got 4'):
-            ROOT.build(dict(case.cfg))(logits, target)
+            build(case)(logits, target)
     with pytest.raises(ValueError, match=r'`target` must have the shape'):
-        ROOT.build(dict(case.cfg))(logits, target[:, :3])
+        build(case)(logits, target[:, :3])
+
+
+def test_a_config_is_asked_without_its_factor_and_with_its_files(tmp_path) -> None:
+    (tmp_path / 'stats.json').write_text(json.dumps(STATS))
+    (tmp_path / 'weights.json').write_text('[1, 2, 3, 4]')
+    cfg = dict(type='mmimb.LDAMLoss', stats=str(tmp_path / 'stats.json'), loss_weight=0.4, reduction='sum', normalize='weights',
+               class_weight=str(tmp_path / 'weights.json'))
+    verdicts = {a.question: a.verdict for a in check_loss(cfg, exempt={'sync_avg': 'asked of all losses above'})}
+    broken = [name for name, verdict in verdicts.items() if verdict == 'broken']
+    assert broken == []
+    assert verdicts['class_weight'] == 'holds'
+    with pytest.raises(KeyError, match='Nope'):
+        check_loss(dict(type='mmimb.Nope'))
+
+
+def test_many_classes() -> None:
+    for name in ('LDAMLoss', 'OutlyingMSELoss', 'DistributionBalancedLoss'):
+        for asked in ('mean', 'ignored_pixels', 'class_permutation'):
+            answer = ask(Subject.of_type(f'mmimb.{name}', 150), asked)
+            assert answer.verdict == 'holds', answer.detail
 
 
 def test_check_loss_reports_stock_defects() -> None:

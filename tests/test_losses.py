@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import STATS
+from cases import STATS, cross_entropy, per_pixel
 from mmengine.registry import MODELS
 
 from mmimb.testing.subject import IGNORE, Subject, call, value_and_grad
@@ -79,6 +79,27 @@ def test_class_weight_of_sigmoid_losses_belongs_to_channels(cfg) -> None:
         torch.testing.assert_close(shares[1][0, 3, 4], channel)
 
 
+@pytest.mark.parametrize('channels', [2, 3])
+def test_normalize_of_sigmoid_losses_divides_by_the_mean_channel_weight(channels) -> None:
+    logits, target = Subject({}, num_classes=channels).batch()
+    weights = [1.0, 3.0, 2.0][:channels]
+    per_channel = F.binary_cross_entropy_with_logits(logits, (target.unsqueeze(1) == torch.arange(channels).view(1, -1, 1, 1)
+                                                              ).double(), reduction='none')
+    weighted = (per_channel * torch.tensor(weights).view(1, -1, 1, 1)).mean(1)[target != IGNORE]
+    got = value('BinaryCrossEntropyLoss', logits, target, class_weight=weights, normalize='weights')
+    torch.testing.assert_close(got, weighted.sum() / (len(weighted) * np.mean(weights)))
+
+
+@pytest.mark.parametrize('presence', ['image', 'pixel'])
+def test_class_weight_of_distribution_balanced_channels(presence) -> None:
+    """With weight on channel c alone, the gradient is in channel c alone."""
+    for c in range(4):
+        loss = MODELS.build(dict(type='mmimb.DistributionBalancedLoss', stats=STATS, presence=presence,
+                                 class_weight=torch.eye(4)[c].tolist()))
+        _, grad = value_and_grad(loss, LOGITS, TARGET)
+        assert [bool(grad[:, k].any()) for k in range(4)] == [k == c for k in range(4)]
+
+
 def test_class_weight_of_one_channel_belongs_to_labels() -> None:
     target = TARGET.where(~VALID, TARGET % 2)
     none = value('BinaryCrossEntropyLoss', LOGITS[:, :1], target, how='none')
@@ -133,7 +154,7 @@ def test_region_losses_say_what_they_cannot_do() -> None:
 
 def test_ohem_keeps_the_hardest() -> None:
     confidence = (-F.cross_entropy(LOGITS, TARGET, ignore_index=IGNORE, reduction='none')).exp()
-    plain = value('CrossEntropyLoss', how='none')
+    plain = torch.from_numpy(per_pixel(cross_entropy)(LOGITS.numpy(), TARGET.numpy()))
     for thresh, min_kept in ((0.1, 1), (0.5, 1), (0.5, 30), (1e-9, 7), (1e-9, 1000)):
         got = value('OhemCrossEntropyLoss', how='none', thresh=thresh, min_kept=min_kept)
         bound = np.sort(confidence[VALID].numpy())[min(min_kept, int(VALID.sum())) - 1]
@@ -154,12 +175,19 @@ def test_ohem_keeps_the_hardest() -> None:
     ('LogitAdjustmentLoss', dict(stats=STATS, tau=True), '`tau` must be a finite number'),
     ('VSLoss', dict(stats=STATS, gamma=-1), '`gamma` must be a finite number at least 0'),
     ('OhemCrossEntropyLoss', dict(thresh=1.5), '`thresh` must be a finite number above 0 and at most 1'),
-    ('OhemCrossEntropyLoss', dict(min_kept=0), '`min_kept` must be a whole number of at least 1'),
+    ('OhemCrossEntropyLoss', dict(min_kept=0), '`min_kept` must be at least 1, got 0'),
     ('DistributionBalancedLoss', dict(stats=STATS, presence='crop'), "`presence` must be 'image' or 'pixel', got 'crop'"),
     ('DistributionBalancedLoss', dict(stats=STATS, counts='masks'), "`counts` must be 'images' or 'pixels', got 'masks'"),
     ('DistributionBalancedLoss', dict(stats=dict(pixels=[1, 2, 3, 4])), '`stats` must hold `images`'),
     ('DistributionBalancedLoss', dict(stats=dict(pixels=[9] * 4, images=[1] * 4)), '`stats` must hold `num_images`'),
     ('TverskyLoss', dict(alpha=-1), '`alpha` must be a finite number at least 0'),
+    ('TverskyLoss', dict(alpha=0, beta=0), '`alpha` or `beta` must be above 0, got 0 for both'),
+    ('LogitAdjustmentLoss', dict(stats=STATS, tau=-1), '`tau` must be a finite number at least 0'),
+    ('DistributionBalancedLoss', dict(stats=STATS, beta=0), '`beta` must be a finite number above 0'),
+    ('CrossEntropyLoss', dict(loss_weight='x'), "`loss_weight` must be a finite number, got 'x'"),
+    ('CrossEntropyLoss', dict(loss_weight=float('nan')), '`loss_weight` must be a finite number, got nan'),
+    ('CrossEntropyLoss', dict(loss_name=3), "`loss_name` must contain 'loss'"),
+    ('CrossEntropyLoss', dict(sync_avg='no'), '`sync_avg` must be True or False'),
     ('TverskyLoss', dict(gamma=0), '`gamma` must be a finite number above 0'),
     ('LDAMLoss', dict(stats=[1, 2]), '`stats` must be a report path, a ClassStats or a dict'),
 ])
@@ -182,6 +210,31 @@ def test_zero_counts_ties_and_classes_in_every_image_stay_finite(name, counts) -
     loss = MODELS.build(dict(type=f'mmimb.{name}', stats=counts))
     for result in value_and_grad(loss, LOGITS, TARGET):
         assert result.isfinite().all()
+
+
+def test_labels_must_be_integers() -> None:
+    with pytest.raises(TypeError, match=r'`target` must hold integer labels, got torch\.float32'):
+        value('CrossEntropyLoss', target=TARGET.float())
+    for dtype in (torch.uint8, torch.int32):
+        assert value('CrossEntropyLoss', target=TARGET.to(dtype)) == value('CrossEntropyLoss')
+    assert value('CrossEntropyLoss', ignore_index=np.int64(255)) == value('CrossEntropyLoss')
+
+
+def test_distribution_balance_needs_a_channel_per_class() -> None:
+    with pytest.raises(ValueError, match='`logits` must have a channel per class for DistributionBalancedLoss'):
+        value('DistributionBalancedLoss', LOGITS[:, :1], TARGET.where(~VALID, TARGET % 2), stats=STATS)
+
+
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+def test_lovasz_is_as_exact_in_float32_as_its_inputs(use_sigmoid) -> None:
+    """Differences of neighbouring Jaccard losses would lose a percent of the gradient at this size."""
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 3, 300, 400, generator=g)
+    target = torch.randint(0, 3, (1, 300, 400), generator=g)
+    loss = MODELS.build(dict(type='mmimb.LovaszLoss', use_sigmoid=use_sigmoid))
+    got, want = (value_and_grad(loss, logits.to(dtype), target) for dtype in (torch.float32, torch.float64))
+    assert abs(got[0].item() / want[0].item() - 1) < 1e-5
+    assert (got[1] - want[1]).abs().max() < 1e-4 * want[1].abs().max()
 
 
 def test_batch_with_one_class_only() -> None:

@@ -56,6 +56,7 @@ def test_groups_are_thirds_by_frequency() -> None:
     (dict(classes=['road']), r'`classes` must have one entry per class'),
     (dict(classes='ab'), r'`classes` must be a list of names'),
     (dict(provenance=3), r'`provenance` must be a mapping'),
+    (dict(image=[3, 2]), "must have keys among .*, got 'image'"),
     (dict(version=2), r'`version` must be 1, got 2; scan again'),
 ])
 def test_bad_reports_are_refused_in_one_line(tmp_path, change, words) -> None:

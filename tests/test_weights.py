@@ -126,6 +126,11 @@ def test_deferral() -> None:
     counted = Deferred([1.0, 3.0], begin=4)
     assert [counted.step(i, 10) for i in range(6)].index(True) == 4
     assert Deferred([1.0, 3.0], begin=0).step(0, 10)
+    capped = Deferred([1.0, 9.0, 2.0], begin=0, max_ratio=3)
+    capped.step(0, 10)
+    assert capped.weight.tolist() == pytest.approx([2.0, 6.0, 4.0])  # 1, 3, 2 with the mean 4 of 1, 9, 2
+    with pytest.raises(ValueError, match='`max_ratio` must be a finite number at least 1'):
+        Deferred([1.0], begin=1, max_ratio=0)
     for bad in (None, Deferred([1.0], begin=1)):
         with pytest.raises(TypeError, match='`weight` must be a list, a file or a scheme other than Deferred'):
             Deferred(bad, begin=0.5)

@@ -1,11 +1,12 @@
 """Sigmoid cross-entropy, one binary problem per channel: plain, focal and distribution-balanced."""
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cross_entropy import TINY
 from .layout import per_class
 
 
@@ -40,14 +41,38 @@ def adjusted_binary_cross_entropy(logits: Tensor, positive: Tensor, *, bias: Ten
     Returns:
         ``(N, C, *)`` losses.
     """
-    v = logits if bias is None else logits - per_class(bias, logits)
-    wrong = torch.where(positive, -v, v if lam == 1 else lam * v)  # how far the logit is on the wrong side
-    loss = F.softplus(wrong)
-    if gamma != 0:
-        loss = wrong.sigmoid().clamp(min=TINY).pow(gamma) * loss
-    if lam != 1:
-        loss = torch.where(positive, loss, loss / lam)
+    bias = logits.new_zeros(1) if bias is None else per_class(bias, logits)
+    loss: Tensor = _FocalSoftplus.apply(logits, positive, bias, lam, gamma)
     return loss if factor is None else factor * loss
+
+
+class _FocalSoftplus(torch.autograd.Function):
+    r"""With :math:`u` how far a logit is on the wrong side: :math:`\sigma(u)^\gamma \mathrm{softplus}(u)` / (lam or 1).
+
+    Written out because autograd would keep seven tensors of the size of the logits for it; this recomputes, and keeps none.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, positive: Tensor, bias: Tensor, lam: float, gamma: float) -> Tensor:
+        ctx.save_for_backward(logits, positive, bias)
+        ctx.lam, ctx.gamma = lam, gamma
+        slope = torch.where(positive, logits.new_full((), -1.0), logits.new_full((), lam))
+        wrong = (logits - bias).mul_(slope)
+        loss = F.softplus(wrong)
+        if gamma != 0:
+            loss.mul_(F.softplus(wrong.neg_()).mul_(-gamma).exp_())  # sigmoid(wrong) ** gamma
+        return loss.div_(slope.abs_())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        logits, positive, bias = ctx.saved_tensors
+        slope = torch.where(positive, logits.new_full((), -1.0), logits.new_full((), ctx.lam))
+        wrong = (logits - bias).mul_(slope)
+        rate = wrong.sigmoid()
+        if ctx.gamma != 0:  # the product rule: sigmoid ** gamma * (sigmoid + gamma * (1 - sigmoid) * softplus)
+            rate = rate + F.softplus(wrong).mul_(1 - rate).mul_(ctx.gamma)
+            rate.mul_(F.softplus(wrong.neg_()).mul_(-ctx.gamma).exp_())
+        return rate.mul_(slope.sign_()).mul_(grad), None, None, None, None  # slope over its size: the sign
 
 
 def rebalancing(presence: Tensor, counts: Tensor, *, alpha: float, beta: float, mu: float) -> Tensor:

@@ -1,6 +1,8 @@
 """Softmax cross-entropy over adjusted logits: one formula behind most of the family."""
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -77,8 +79,25 @@ def complement_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         ``(N, *)`` entropies in nats; 0 for ``C = 2``.
     """
-    log_p = without_label(logits, target).log_softmax(1)
-    return -(log_p.exp() * log_p).sum(1)
+    entropy: Tensor = _ComplementEntropy.apply(logits, target)
+    return entropy
+
+
+class _ComplementEntropy(torch.autograd.Function):
+    r"""The entropy with its gradient :math:`-\hat P_j (\log \hat P_j + H)`, for which one tensor is kept, not three."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor) -> Tensor:
+        log_p = without_label(logits, target).log_softmax(1)
+        entropy = -log_p.exp().mul_(log_p).sum(1)
+        ctx.save_for_backward(log_p, entropy)
+        return entropy
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        log_p, entropy = ctx.saved_tensors
+        slope = (log_p + entropy.unsqueeze(1)).mul_(log_p.exp())
+        return slope.mul_(-grad.unsqueeze(1)), None
 
 
 def without_label(logits: Tensor, target: Tensor) -> Tensor:

@@ -71,6 +71,8 @@ def hardest(confidence: Tensor, valid: Tensor, *, thresh: float, min_kept: int) 
         thresh: Probability in ``(0, 1]``.
         min_kept: Pixels of the batch, at least 1.
     """
+    if confidence.numel() == 0:
+        return valid
     ranked = confidence.masked_fill(~valid, float('inf')).flatten()
     bound = ranked.kthvalue(min(min_kept, ranked.numel())).values
     return valid & ((confidence < thresh) | (confidence <= bound))

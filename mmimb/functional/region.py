@@ -55,14 +55,23 @@ def lovasz_loss(prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor,
         positive: ``(N, C, *)`` mask of the label's channel.
         weight: ``(N, *)`` pixel weights, 0 at ignored pixels: these have no influence.
     """
-    weight = weight.unsqueeze(1)
-    error = torch.where(positive, 1 - prob, prob).masked_fill(weight == 0, 0)
-    rows = error.transpose(0, 1).flatten(1)
-    error, order = rows.sort(1, descending=True)
-    inside = torch.where(positive, weight, 0).transpose(0, 1).flatten(1).gather(1, order)
-    outside = torch.where(positive, 0, weight).transpose(0, 1).flatten(1).gather(1, order)
-    size = inside.sum(1, keepdim=True)
-    union = size + outside.cumsum(1)
-    jaccard = 1 - (size - inside.cumsum(1)) / union.clamp(min=TINY)
-    step = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], 1)
-    return (error * step).sum(1), size.squeeze(1) > 0
+    with torch.no_grad():  # class by class: sorting all of them at once would take ten times the memory of the logits
+        rows = [_lovasz_slope(prob[:, c], positive[:, c], weight) for c in range(prob.shape[1])]
+        slope = torch.stack(rows, 1)
+    over = (0, *range(2, prob.ndim))
+    labelled = torch.where(positive, weight.unsqueeze(1), 0).sum(over) > 0
+    return (torch.where(positive, 1 - prob, prob) * slope).sum(over), labelled
+
+
+def _lovasz_slope(prob: Tensor, inside: Tensor, weight: Tensor) -> Tensor:
+    """Return the ``(N, *)`` amounts that the errors of one class are multiplied by: what each adds to the Jaccard loss."""
+    error = torch.where(inside, 1 - prob, prob).masked_fill(weight == 0, 0).flatten()
+    order = error.argsort(descending=True)
+    hit = torch.where(inside, weight, 0).flatten()[order]
+    other = weight.flatten()[order] - hit
+    size = hit.sum()
+    left = size - hit.cumsum(0)
+    union = size + other.cumsum(0)
+    # the step of 1 - left / union as one fraction: a difference of neighbours would cancel
+    step = hit / union.clamp(min=TINY) + left * other / (union * (union - other)).clamp(min=TINY)
+    return torch.zeros_like(error).scatter(0, order, step).view(prob.shape)

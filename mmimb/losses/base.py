@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..functional import REDUCTIONS, split_ignore
 from ..stats import StatsModule
+from ..stats.checks import number, whole_number
 from ..weights import build_class_weight
 
 DELETE_HINT = 'where a config inherits it from its base, write _delete_=True into the new loss_decode'
@@ -45,16 +46,16 @@ class SegLoss(StatsModule):
             raise ValueError(f'`use_sigmoid` must be {self.sigmoid} or absent for {name}, got {use_sigmoid!r}; {DELETE_HINT}')
         if normalize not in ('pixels', 'weights'):
             raise ValueError(f"`normalize` must be 'pixels' or 'weights', got {normalize!r}")
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f'`ignore_index` must be an integer, got {ignore_index!r}')
+        if not isinstance(sync_avg, bool):
+            raise TypeError(f'`sync_avg` must be True or False, got {sync_avg!r}')
+        if loss_name is not None and (not isinstance(loss_name, str) or 'loss' not in loss_name):
+            raise ValueError(f"`loss_name` must contain 'loss' (mmseg adds up only such keys), got {loss_name!r}")
         self.class_weight = build_class_weight(class_weight)
         self.reduction = self.checked_reduction(reduction)
         self.normalize = normalize
-        self.loss_weight = loss_weight
+        self.loss_weight = number('loss_weight', loss_weight)
         self.loss_name = loss_name if loss_name is not None else _default_name(name)
-        if 'loss' not in self.loss_name:
-            raise ValueError(f"`loss_name` must contain 'loss' (mmseg adds up only such keys), got {loss_name!r}")
-        self.ignore_index = ignore_index
+        self.ignore_index = whole_number('ignore_index', ignore_index)
         self.sync_avg = sync_avg
         self.prepare_unless_file()
 
@@ -62,6 +63,11 @@ class SegLoss(StatsModule):
     def activation(self) -> str:
         """What makes of the logits that which the loss compares with labels: ``'none'``, ``'softmax'`` or ``'sigmoid'``."""
         return 'sigmoid' if self.sigmoid else 'softmax'
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        """Questions of :mod:`mmimb.testing` that are no fair demand of this loss, with the reason."""
+        return {} if self.sigmoid else {'binary': 'without a sigmoid per channel, a loss needs two channels or more'}
 
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
@@ -126,6 +132,8 @@ class SegLoss(StatsModule):
         if logits.shape[1] < 2 and not self.sigmoid:
             raise ValueError(f'`logits` must have at least 2 channels for this loss, got {tuple(logits.shape)}; heads with '
                              'out_channels=1 need a sigmoid loss')
+        if target.is_floating_point() or target.is_complex():
+            raise TypeError(f'`target` must hold integer labels, got {target.dtype}')
         return logits if logits.dtype.itemsize >= 4 else logits.float(), target.long()
 
 

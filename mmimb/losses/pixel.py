@@ -30,14 +30,14 @@ class PixelLoss(SegLoss):
         if reduction != 'mean':
             return reduce_pixels(loss, valid, weight=weight, reduction=reduction)
         if avg_factor is None:
-            avg_factor = self._divisor(valid, weight, self.weight_of(target, class_weight))
+            avg_factor = self._divisor(valid, weight, self.weight_of(target, class_weight, logits.shape[1]))
         return reduce_pixels(loss, valid, weight=weight, divisor=avg_factor)
 
-    def weight_of(self, target: Tensor, class_weight: Tensor | None) -> Tensor | None:
+    def weight_of(self, target: Tensor, class_weight: Tensor | None, channels: int) -> Tensor | None:
         """Return the weight that a pixel's loss was multiplied by, as ``(N, *)`` or a scalar."""
         if class_weight is None:
             return None
-        if self.sigmoid and class_weight.numel() > 2:
+        if self.sigmoid and channels > 1:
             return class_weight.mean()  # each channel has its own; their losses are averaged
         return class_weight[target]
 

@@ -28,6 +28,16 @@ class RegionLoss(SegLoss):
         if self.sync_avg:
             raise ValueError(f'`sync_avg` must be False for {type(self).__name__} (it is no mean over pixels), got True')
 
+    @property
+    def exempt(self) -> dict[str, str]:
+        return {**super().exempt,
+                'reductions': 'a region loss has no value per pixel',
+                'mean': 'its mean is over classes',
+                'pixel_weight': 'pixel weights count inside its sums over pixels',
+                'class_weight': 'its weights belong to the terms of the average',
+                'ohem_sampler': 'without a value per pixel it cannot rank pixels, and says so',
+                'sync_avg': 'it is no mean over pixels and refuses the argument'}
+
     def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the ``(C,)`` terms, and the mask of those that count if that is not for :func:`occurring` to say."""
         raise NotImplementedError
@@ -79,6 +89,8 @@ class TverskyLoss(RegionLoss):
         self.alpha = number('alpha', alpha, least=0)
         self.beta = number('beta', beta, least=0)
         self.gamma = number('gamma', gamma, above=0)
+        if self.alpha == self.beta == 0:
+            raise ValueError('`alpha` or `beta` must be above 0, got 0 for both')
         super().__init__(**common)
 
     def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -26,6 +26,11 @@ class ChannelLoss(PixelLoss):
 
     sigmoid: bool | None = True
 
+    @property
+    def exempt(self) -> dict[str, str]:
+        channels = {'class_weight': 'its weights belong to channels, not to labels'}
+        return {**super().exempt, **(channels if self.sigmoid else {})}
+
     def average(self, loss: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
         """Average ``(N, C, *)`` losses over weighted channels; with one channel, weigh by the label instead."""
         if class_weight is None:
@@ -98,7 +103,8 @@ class DistributionBalancedLoss(ChannelLoss):
         if counts not in ('images', 'pixels'):
             raise ValueError(f"`counts` must be 'images' or 'pixels', got {counts!r}")
         self.presence, self.counts = presence, counts
-        self.smooth_map = {'alpha': number('alpha', alpha, least=0), 'beta': number('beta', beta), 'mu': number('mu', mu)}
+        self.smooth_map = {'alpha': number('alpha', alpha, least=0), 'beta': number('beta', beta, above=0),
+                           'mu': number('mu', mu)}
         self.lam = number('lam', lam, above=0)
         self.kappa = number('kappa', kappa)
         self.gamma = number('gamma', gamma, least=0)
@@ -112,13 +118,22 @@ class DistributionBalancedLoss(ChannelLoss):
         return {'count': count.clamp(min=1), 'bias': log_odds_bias(count, total or 1, self.kappa)}
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+        if logits.shape[1] == 1:
+            raise ValueError('`logits` must have a channel per class for DistributionBalancedLoss (one channel has no classes '
+                             f'to balance), got {tuple(logits.shape)}')
         count = self.vector('count', logits)
         positive = positive_channels(logits, target)
         loss = adjusted_binary_cross_entropy(logits, positive, bias=self.vector('bias', logits), lam=self.lam,
-                                             factor=self._factor(count, positive, valid), gamma=self.gamma)
+                                             factor=self._factor(count, positive, target, valid), gamma=self.gamma)
         return self.balance * self.average(loss, target, class_weight)
 
-    def _factor(self, count: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+    @property
+    def exempt(self) -> dict[str, str]:
+        rows = {'rows': 'rows of pixels have lost which image they belong to, on which the weights depend'}
+        binary = {'binary': 'one channel has no classes to balance'}
+        return {**super().exempt, **binary, **(rows if self.presence == 'image' else {})}
+
+    def _factor(self, count: Tensor, positive: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Return the re-balancing weights, ready to broadcast over ``(N, C, *)``."""
         if self.presence == 'image':
             present = positive & valid.unsqueeze(1)
@@ -126,4 +141,4 @@ class DistributionBalancedLoss(ChannelLoss):
             weight = rebalancing(present.to(count.dtype), count, **self.smooth_map)
             return weight.view(weight.shape + (1,) * (positive.ndim - 2))
         table = rebalancing(torch.eye(len(count), dtype=count.dtype, device=count.device), count, **self.smooth_map)
-        return table[positive.to(torch.uint8).argmax(1)].movedim(-1, 1)
+        return table[target].movedim(-1, 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..functional import adjusted_cross_entropy, complement_cross_entropy, hardest, log_prior, margins, temperatures
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number
+from ..stats.checks import number, whole_number
 from .pixel import PixelLoss
 
 
@@ -102,7 +102,7 @@ class LogitAdjustmentLoss(PixelLoss):
     bias: Tensor
 
     def __init__(self, stats: Any, tau: float = 1.0, **common: Any) -> None:
-        self.tau = number('tau', tau)
+        self.tau = number('tau', tau, least=0)
         super().__init__(stats, **common)
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
@@ -128,7 +128,7 @@ class VSLoss(PixelLoss):
 
     def __init__(self, stats: Any, gamma: float = 0.2, tau: float = 1.0, **common: Any) -> None:
         self.gamma = number('gamma', gamma, least=0)
-        self.tau = number('tau', tau)
+        self.tau = number('tau', tau, least=0)
         super().__init__(stats, **common)
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
@@ -153,12 +153,15 @@ class OhemCrossEntropyLoss(PixelLoss):
 
     def __init__(self, thresh: float = 0.7, min_kept: int = 100000, **common: Any) -> None:
         self.thresh = number('thresh', thresh, above=0, most=1)
-        if isinstance(min_kept, bool) or not isinstance(min_kept, int) or min_kept < 1:
-            raise ValueError(f'`min_kept` must be a whole number of at least 1, got {min_kept!r}')
-        self.min_kept = min_kept
+        self.min_kept = whole_number('min_kept', min_kept, least=1)
         super().__init__(**common)
         if self.sync_avg:
             raise ValueError('`sync_avg` must be False for OhemCrossEntropyLoss (each rank chooses its own pixels), got True')
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        kept = dict.fromkeys(('mean', 'pixel_weight', 'class_weight'), 'its mean is over the kept pixels')
+        return {**super().exempt, **kept, 'sync_avg': 'each rank chooses its own pixels; it refuses the argument'}
 
     def select(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         confidence = (-F.cross_entropy(logits.detach(), target, reduction='none')).exp()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -16,3 +16,12 @@ def number(name: str, value: Any, *, least: float = -math.inf, above: float = -m
              f'at most {most:g}' if most < math.inf else '', f'below {below:g}' if below < math.inf else '']
     rule = ' and '.join(r for r in rules if r)
     raise ValueError(f'`{name}` must be a finite number{" " + rule if rule else ""}, got {value!r}')
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
+    """Return ``value`` as an int if it is an integer of at least ``least``; otherwise raise an error that says the rule."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f'`{name}` must be an integer, got {value!r}')
+    if least is not None and int(value) < least:
+        raise ValueError(f'`{name}` must be at least {least}, got {value!r}')
+    return int(value)

@@ -154,6 +154,9 @@ class ClassStats:
         if 'pixels' not in data:
             raise ValueError(f'{where} must have the key `pixels`, got {sorted(map(str, data))}')
         known = {f.name for f in fields(cls)}
+        unknown = sorted(str(key) for key in data if key not in known | {'version', 'per_image'})
+        if unknown:
+            raise ValueError(f'{where} must have keys among {", ".join(sorted(known))}, got {unknown[0]!r}')
         try:
             return cls(**{k: v for k, v in data.items() if k in known})
         except (ValueError, TypeError) as error:

@@ -34,8 +34,11 @@ def main() -> int:
             sys.stdout.write(_markdown(losses))
             return 0
         broken = sum([_report(title, loss, count) for title, loss, count in losses])
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        sys.stderr.write(f'error: {error}\n')
+        if not losses:
+            raise ValueError(f'`loss` must be a type or a config with loss_decode entries, got {", ".join(args.loss)}')
+    except (ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        sys.stderr.write(f'error: {text}\n')
         return 2
     return 1 if broken else 0
 
@@ -55,6 +58,8 @@ def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
                 plain = dict(loss)
                 if plain not in seen:
                     seen.append(plain)
+                    if not head.get('num_classes'):
+                        raise ValueError(f'`num_classes` must be in {key} of {source}, got none')
                     yield f'{key}: {plain["type"]}', plain, head['num_classes']
 
 

@@ -42,12 +42,17 @@ def unknown_reduction(subject: Subject) -> None:
 
 @question
 def points(subject: Subject) -> None:
-    """(N, C, P) points and (N, C) rows are accepted and mean the same"""
+    """(N, C, P) logits of points, as PointRend has them, mean the same as a map"""
     logits, target = subject.batch()
-    want = call(subject.build(), logits, target)
-    same(call(subject.build(), logits.flatten(2), target.flatten(1)), want, '(N, C, P)')
+    same(call(subject.build(), logits.flatten(2), target.flatten(1)), call(subject.build(), logits, target), '(N, C, P)')
+
+
+@question
+def rows(subject: Subject) -> None:
+    """(N, C) logits of pixels mean the same as a map"""
+    logits, target = subject.batch()
     rows = logits.permute(0, 2, 3, 1).reshape(-1, subject.num_classes)
-    same(call(subject.build(), rows, target.flatten()), want, '(N, C)')
+    same(call(subject.build(), rows, target.flatten()), call(subject.build(), logits, target), '(N, C)')
 
 
 @question

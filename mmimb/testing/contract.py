@@ -41,21 +41,21 @@ def check_loss(loss: Subject | Mapping[str, Any] | str, *, num_classes: int = 4,
     Args:
         loss: A config as in ``loss_decode``, a registered type, or a :class:`Subject`.
         num_classes: Channels of the logits that it is asked with.
-        exempt: ``{question: reason}``; these are not asked.
+        exempt: ``{question: reason}``; these are not asked, nor those that the loss itself declares as its ``exempt``.
 
     Raises:
-        ValueError: An exempted question does not exist, or the loss is not registered.
+        ValueError, TypeError, KeyError, OSError: An exempted question does not exist, or the loss cannot be built.
 
-    >>> [a.question for a in check_loss('mmimb.CrossEntropyLoss', exempt={'binary': 'softmax'}) if a.verdict == 'broken']
+    >>> [a.question for a in check_loss('mmimb.CrossEntropyLoss') if a.verdict == 'broken']
     []
     """
-    exempt = exempt or {}
-    unknown = sorted(set(exempt) - set(QUESTIONS))
-    if unknown:
-        raise ValueError(f'`exempt` must name questions of the contract ({", ".join(QUESTIONS)}), got {unknown}')
     if isinstance(loss, str):
         loss = Subject.of_type(loss, num_classes)
     elif not isinstance(loss, Subject):
-        loss = Subject(dict(loss), num_classes)
+        loss = Subject.of_config(loss, num_classes)
+    exempt = {**loss.declared_exemptions(), **(exempt or {})}
+    unknown = sorted(set(exempt) - set(QUESTIONS))
+    if unknown:
+        raise ValueError(f'`exempt` must name questions of the contract ({", ".join(QUESTIONS)}), got {unknown}')
     return [Answer(name, (QUESTIONS[name].__doc__ or '').splitlines()[0], 'exempt', exempt[name]) if name in exempt
             else ask(loss, name) for name in QUESTIONS]

@@ -4,11 +4,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
+
+from ..stats import ClassStats
+from ..weights import FixedWeight
 
 IGNORE = 255
 
@@ -37,6 +41,22 @@ class Subject:
         needs = 'stats' in inspect.signature(kind.__init__).parameters
         return cls({'type': name, **({'stats': example_stats(num_classes)} if needs else {})}, num_classes)
 
+    @classmethod
+    def of_config(cls, cfg: Mapping[str, Any], num_classes: int = 4) -> Subject:
+        """Return a subject for a ``loss_decode``: without its factor and averaging, its files read."""
+        plain = {k: v for k, v in dict(cfg).items() if k not in ('loss_weight', 'reduction', 'normalize', 'sync_avg')}
+        return cls(_read_files(plain), num_classes)
+
+    def declared_exemptions(self) -> dict[str, str]:
+        """Return what the loss declares in its attribute ``exempt``; building it raises what is wrong with the config."""
+        try:
+            loss = self.build()
+        except (ValueError, TypeError, KeyError, OSError):
+            if str(self.cfg['type']).startswith('mmseg.'):
+                return {}  # stock losses that cannot be built are answered question by question
+            raise
+        return dict(getattr(loss, 'exempt', {}))
+
     def build(self, **override: Any) -> nn.Module:
         """Build the loss from its config, some arguments replaced, in training mode."""
         with DefaultScope.overwrite_default_scope('mmseg'):
@@ -53,26 +73,44 @@ class Subject:
 
     def permuted(self, order: list[int]) -> Subject:
         """Return the same loss for classes renamed so that new class ``k`` is old class ``order[k]``."""
-        cfg = dict(self.cfg)
-        if isinstance(cfg.get('class_weight'), (list, tuple)):
-            cfg['class_weight'] = [cfg['class_weight'][c] for c in order]
-        if isinstance(cfg.get('class_weight'), Mapping) and 'stats' in cfg['class_weight']:
-            cfg['class_weight'] = {**cfg['class_weight'], 'stats': _permuted(cfg['class_weight']['stats'], order)}
-        if 'stats' in cfg:
-            cfg['stats'] = _permuted(cfg['stats'], order)
-        return Subject(cfg, self.num_classes, self.state)
+        return Subject(_renamed(self.cfg, order), self.num_classes, self.state)
 
 
 def example_stats(num_classes: int) -> dict[str, Any]:
     """Return distinct long-tailed counts for ``num_classes`` classes, the most frequent first."""
     images = [10 * num_classes - 3 * c for c in range(num_classes)]
-    pixels = [int(10 ** (6 - 3 * c / max(num_classes - 1, 1))) for c in range(num_classes)]
+    pixels = [n * int(10 ** (5 - 3 * c / max(num_classes - 1, 1))) for c, n in enumerate(images)]
     return {'pixels': pixels, 'images': images, 'num_images': 10 * num_classes,
             'image_pixels': [max(p, 5000 * n) for p, n in zip(pixels, images, strict=True)]}
 
 
-def _permuted(stats: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
-    return {k: [v[c] for c in order] if isinstance(v, (list, tuple)) else v for k, v in stats.items()}
+def _read_files(node: Any) -> Any:
+    """Replace the paths of statistics and of class weights in a config by what the files hold."""
+    if not isinstance(node, Mapping):
+        return node
+    node = {key: _read_files(value) for key, value in node.items()}
+    if isinstance(node.get('stats'), (str, Path)):
+        node['stats'] = ClassStats.load(node['stats']).to_dict()
+    for key in ('class_weight', 'weight'):
+        if isinstance(node.get(key), (str, Path)):
+            weight = FixedWeight(node[key])
+            weight.prepare()
+            node[key] = weight.weight.tolist()
+    return node
+
+
+def _renamed(cfg: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
+    """Reorder statistics and class weights in a config, nested schemes included."""
+    renamed: dict[str, Any] = {}
+    for key, value in cfg.items():
+        if key == 'stats' and isinstance(value, Mapping):
+            value = {k: [v[c] for c in order] if isinstance(v, (list, tuple)) else v for k, v in value.items()}
+        elif key in ('class_weight', 'weight') and isinstance(value, (list, tuple)):
+            value = [value[c] for c in order]
+        elif isinstance(value, Mapping):
+            value = _renamed(value, order)
+        renamed[key] = value
+    return renamed
 
 
 def call(loss: nn.Module, logits: Tensor, target: Tensor, **kwargs: Any) -> Tensor:

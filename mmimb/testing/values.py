@@ -70,6 +70,14 @@ def all_ignored(subject: Subject) -> None:
 
 
 @question
+def empty_batch(subject: Subject) -> None:
+    """a batch without images gives 0"""
+    logits, target = subject.batch()
+    value, _ = value_and_grad(subject.build(), logits[:0], target[:0])
+    expect(value == 0, f'value is {float(value)}')
+
+
+@question
 def pixel_weight(subject: Subject) -> None:
     """the pixel weight of an OHEM sampler multiplies the pixel's loss"""
     logits, target = subject.batch()
@@ -87,7 +95,7 @@ def class_weight(subject: Subject) -> None:
     """class_weight multiplies a pixel's loss by its label's weight, with 255 among the labels"""
     logits, target = subject.batch()
     weights = [0.0] + [0.5 + c for c in range(1, subject.num_classes)]
-    none = call(subject.build(), logits, target, reduction_override='none')
+    none = call(subject.build(class_weight=None), logits, target, reduction_override='none')
     factor = torch.tensor(weights, dtype=logits.dtype)[target.where(target != IGNORE, 0)]
     weighted = call(subject.build(class_weight=weights), logits, target, reduction_override='none')
     same(weighted, none * factor, 'weighted map', rtol=1e-6)
@@ -100,7 +108,7 @@ def class_weight_ones(subject: Subject) -> None:
     """class_weight of ones changes nothing"""
     logits, target = subject.batch()
     ones = subject.build(class_weight=[1.0] * subject.num_classes)
-    same(call(ones, logits, target), call(subject.build(), logits, target), 'value', rtol=1e-12)
+    same(call(ones, logits, target), call(subject.build(class_weight=None), logits, target), 'value', rtol=1e-12)
 
 
 @question
@@ -140,7 +148,7 @@ def half_precision(subject: Subject) -> None:
     """float16 and bfloat16 logits under autocast are computed in float32"""
     for dtype in (torch.float16, torch.bfloat16):
         logits, target = subject.batch(dtype=dtype)
-        with torch.autocast('cpu', dtype=torch.bfloat16):
+        with torch.autocast('cpu', dtype=dtype):
             value = call(subject.build(), logits, target)
         expect(value.dtype is torch.float32, f'{dtype} logits give a {value.dtype} loss')
         same(value, call(subject.build(), logits.float(), target), f'{dtype} against float32', rtol=1e-5)

@@ -19,13 +19,15 @@ class Deferred(ClassWeight):
     Args:
         weight: What any ``class_weight`` may be.
         begin: The first iteration with weights, or a share of the training if below 1. The paper defers by 0.8.
+        max_ratio: Cap of the largest weight over the smallest, at least 1; the mean of the weights stays.
 
     ``ClassWeightHook`` tells it the iteration; ``tools/train.py`` adds the hook. It has no state of its own: a resumed run
     follows from its iteration.
     """
 
-    def __init__(self, weight: Any, begin: float) -> None:
+    def __init__(self, weight: Any, begin: float, *, max_ratio: float | None = None) -> None:
         self.begin = number('begin', begin, least=0)
+        self.max_ratio = None if max_ratio is None else number('max_ratio', max_ratio, least=1)
         super().__init__()
         later = build_class_weight(weight)
         if later is None or isinstance(later, Deferred):
@@ -51,5 +53,11 @@ class Deferred(ClassWeight):
             return False
         self.prepare()
         self.active = active
-        self.weight = self.later.weight.clone() if active else torch.ones_like(self.later.weight)
+        self.weight = self._capped(self.later.weight) if active else torch.ones_like(self.later.weight)
         return True
+
+    def _capped(self, weight: Tensor) -> Tensor:
+        if self.max_ratio is None:
+            return weight.clone()
+        low = weight.clamp(max=float(self.max_ratio * weight[weight > 0].min()))
+        return low * (weight.mean() / low.mean())

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import write_files
 from ..stats import ClassStats
 from ..stats.checks import number
-from ..stats.report import write_atomically
 from . import schemes
 
 
@@ -39,5 +39,5 @@ def scheme_weights(name: str, arguments: Mapping[str, Any], stats: ClassStats, *
 
 def write_weights(weights: list[float], path: Path) -> Path:
     """Write a JSON list, which mmseg's own ``class_weight='….json'`` reads; it appears whole or not at all."""
-    write_atomically({path: lambda file: file.write((json.dumps(weights) + '\n').encode())})
+    write_files({path: (json.dumps(weights) + '\n').encode()})
     return path
