@@ -176,6 +176,12 @@ def test_report_round_trip(folder, tmp_path) -> None:
     first = path.read_bytes(), arrays.read_bytes()
     write_report(scan_dataset(build(leaf(folder)), 2, 'train'), check_report_path(path))
     assert (path.read_bytes(), arrays.read_bytes()) == first
+    path.write_text('{"version": 99, "pixels": "of another time"}')
+    assert check_report_path(path) == path
+    for text in ('[1, 2]', '{"a": 1}', '{', '\xff'):
+        path.write_text(text, encoding='latin-1')
+        with pytest.raises(ValueError, match='a new file or a report to replace'):
+            check_report_path(path)
 
 
 def test_a_failed_write_leaves_the_old_report(folder, tmp_path, monkeypatch) -> None:

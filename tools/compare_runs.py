@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from rich.console import Console
 
         from mmimb.analysis import csv_text, draw, load_runs, tables, verdict
-        from mmimb.analysis.files import require_suffix, write_files
+        from mmimb.files import require_suffix, write_files
         require_suffix('--out', args.out, '.png')
         require_suffix('--csv', args.csv, '.csv')
         runs = load_runs(args.runs)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import write_files
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
@@ -107,14 +108,8 @@ def check_writable(path: str | Path) -> None:
 
 def write_json(path: str | Path, data: Any) -> None:
     """Write ``data`` as strict JSON; at no time is there half a file. Numbers that are not finite become ``null``."""
-    path = Path(path)
     text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_text(text, encoding='utf-8')
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_files({Path(path): text.encode()})
 
 
 def _correction(options: TestOptions) -> Any:

@@ -1,14 +1,15 @@
 """What a scan leaves behind: a JSON with its sums, an .npz with its images, and a table to look at."""
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import write_files
 from .class_stats import FORMAT_VERSION, ClassStats
 
 if TYPE_CHECKING:
@@ -32,12 +33,18 @@ def check_report_path(path: str | Path) -> Path:
     folder = next(p for p in path.absolute().parents if p.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
-    if path.exists():
-        try:
-            ClassStats.load(path)
-        except (ValueError, TypeError, OSError) as error:
-            raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither') from error
+    if path.exists() and not _is_report(path):
+        raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
     return path
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a report of any format version: an old one is scanned again to be replaced."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, OSError):
+        return False
+    return isinstance(data, dict) and 'pixels' in data
 
 
 def write_report(scan: Scan, path: str | Path) -> tuple[Path, Path]:
@@ -46,26 +53,10 @@ def write_report(scan: Scan, path: str | Path) -> tuple[Path, Path]:
     arrays = path.with_suffix('.npz')
     data = {'version': FORMAT_VERSION, **dict(sorted(scan.stats.to_dict().items(), key=_order)), 'per_image': arrays.name}
     text = '{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}' for k, v in data.items()) + '\n}\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically({arrays: lambda file: np.savez_compressed(file, **scan.per_image.arrays()),
-                      path: lambda file: file.write(text.encode('utf-8'))})
+    compressed = io.BytesIO()
+    np.savez_compressed(compressed, **scan.per_image.arrays())
+    write_files({arrays: compressed.getvalue(), path: text.encode('utf-8')})
     return path, arrays
-
-
-def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], Any]]) -> None:
-    """Let each writer fill a temporary file beside its path, then rename all; a failure leaves nothing behind."""
-    parts = {path: path.with_name(f'.{path.name}.{os.getpid()}.tmp') for path in writers}
-    try:
-        for path, write in writers.items():
-            with parts[path].open('xb') as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
 
 
 def report_table(stats: ClassStats) -> Table:

@@ -16,19 +16,20 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     """Write every file beside its place, then move all into place; folders are made.
 
     Raises:
-        OSError: A file cannot be written; none is half-written then.
+        OSError: A file cannot be written; none is half-written then, and what was there before is kept.
     """
-    parts: list[tuple[Path, Path]] = []
+    parts = {path: path.with_name(f'.{path.name}.{os.getpid()}.tmp') for path in files}
     try:
         for path, data in files.items():
             if path.is_dir():
                 raise IsADirectoryError(f'{str(path)!r} must be a file, got a folder')
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-            parts.append((part, path))
-            part.write_bytes(data)
-        for part, path in parts:
+            with parts[path].open('wb') as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, part in parts.items():
             part.replace(path)
     finally:
-        for part, _ in parts:
+        for part in parts.values():
             part.unlink(missing_ok=True)
