@@ -10,8 +10,8 @@ import pytest
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmimb.engine import process, torchrun
-from mmimb.engine.signals import SIGNALS, leave_on_signal
 from mmimb.hooks import PreemptionHook
+from mmimb.signals import SIGNALS, leave_on_signal
 
 
 def fake_runner(step, *, max_iters=100, val_interval=20, val_begin=1, epochs=False, length=10):

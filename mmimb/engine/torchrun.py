@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..signals import EX_TEMPFAIL, SIGNALS
 from .errors import EXIT_STATUS
-from .signals import EX_TEMPFAIL, SIGNALS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .signals import SIGNALS
+from ..signals import SIGNALS
 
 
 def steady_workers(runner: Any) -> None:

@@ -10,8 +10,8 @@ from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
 
-from ..engine.signals import EX_TEMPFAIL, SIGNALS
 from ..registry import HOOKS
+from ..signals import EX_TEMPFAIL, SIGNALS
 
 
 @HOOKS.register_module()
