@@ -20,6 +20,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from trees import TREES
 
+from mmimb.engine.config import OWN_HOOKS
+
 MMSEG = Path(mmseg.__file__).parent / '.mim/configs'
 FILES = sorted((ROOT / 'configs').glob('**/*.py'))
 CONFIGS = [path for path in FILES if '_base_' not in path.parts]
@@ -127,7 +129,7 @@ def test_sound(path: Path) -> None:
     assert cfg.default_scope == 'mmseg'
     assert hook.max_keep_ckpts >= 2
     assert (hook.save_best, hook.rule) == ('mIoU', 'greater')
-    assert [hook.type for hook in cfg.custom_hooks] == ['mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook']
+    assert [hook.type for hook in cfg.custom_hooks] == list(OWN_HOOKS)
     assert max(scheduler.end for scheduler in cfg.param_scheduler) == cfg.train_cfg.max_iters
     assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
     crop = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomCrop')

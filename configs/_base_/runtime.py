@@ -24,6 +24,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmimb.PlainCheckpointHook'),  # checkpoints that load without running code (weights_only=True)
     dict(type='mmimb.PreemptionHook'),  # SIGTERM saves a checkpoint; --resume goes on from it
+    dict(type='mmimb.ClassWeightHook'),  # logs class weights, and changes those that wait (mmimb.Deferred)
 ]
 
 tta_model = dict(type='mmimb.TTAModel')  # averages what the loss was trained on: raw scores, softmax or sigmoid

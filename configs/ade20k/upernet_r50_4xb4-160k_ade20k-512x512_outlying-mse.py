@@ -1,5 +1,5 @@
 # The same with squared error against outlying labels (arXiv 2107.02393), in both heads.
-# First: python tools/scan_dataset.py THIS_FILE --out data/ade/ADEChallengeData2016/stats.json'  # python tools/scan_dataset.py THIS_FILE --out data/ade/ADEChallengeData2016/stats.json
+# First: python tools/scan_dataset.py THIS_FILE --out data/ade/ADEChallengeData2016/stats.json
 _base_ = './upernet_r50_4xb4-160k_ade20k-512x512_ce.py'
 stats = 'data/ade/ADEChallengeData2016/stats.json'
 model = dict(

@@ -1,5 +1,5 @@
 # The same with squared error against outlying labels (arXiv 2107.02393), in both heads.
-# First: python tools/scan_dataset.py THIS_FILE --out data/camvid/stats.json'  # python tools/scan_dataset.py THIS_FILE --out data/camvid/stats.json
+# First: python tools/scan_dataset.py THIS_FILE --out data/camvid/stats.json
 _base_ = './fast-scnn_camvid_ce.py'
 stats = 'data/camvid/stats.json'
 model = dict(

@@ -21,7 +21,11 @@ class ClassWeightHook(Hook):
 
     priority = 'ABOVE_NORMAL'
 
+    def __init__(self) -> None:
+        self._deferred: list[tuple[str, Deferred]] = []
+
     def before_train(self, runner: Any) -> None:
+        self._deferred = [(path, weight) for path, weight in _class_weights(runner.model) if isinstance(weight, Deferred)]
         self._step(runner)
         for path, weight in _class_weights(runner.model):
             self._log(runner, path, weight)
@@ -30,9 +34,8 @@ class ClassWeightHook(Hook):
         for path, weight in self._step(runner):
             self._log(runner, path, weight)
 
-    def _step(self, runner: Any) -> list[tuple[str, ClassWeight]]:
-        return [(path, weight) for path, weight in _class_weights(runner.model)
-                if isinstance(weight, Deferred) and weight.step(runner.iter, runner.max_iters)]
+    def _step(self, runner: Any) -> list[tuple[str, Deferred]]:
+        return [(path, weight) for path, weight in self._deferred if weight.step(runner.iter, runner.max_iters)]
 
     def _log(self, runner: Any, path: str, weight: ClassWeight) -> None:
         weight.prepare()
