@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 stack=onedl
 if [ "${1:-}" = --stack ]; then
-  stack=${2:-}
+  [ $# -ge 2 ] || { echo "error: --stack needs a value; usage: bash tests/run.sh [--stack onedl|openmmlab]" >&2; exit 2; }
+  stack=$2
   shift 2
 fi
 bash tools/setup.sh --stack "$stack"

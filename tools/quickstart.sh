@@ -21,16 +21,22 @@ python tools/scan_dataset.py configs/demo/fast-scnn_demo_ce.py --out "$stats"
 
 train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py, measure its last checkpoint on the validation images
   local config=configs/demo/fast-scnn_demo_$1.py dir=$runs/$1
-  if [ "$dir/metrics.json" -nt "$config" ]; then
+  if changed_since "$dir/started"; then
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    touch "$dir/started"
+  elif [ -e "$dir/metrics.json" ]; then
     echo "$2 is already trained ($dir; delete it to train again)"
     return
   fi
-  mkdir -p "$dir"
   python tools/train.py "$config" --work-dir "$dir" --resume 2>&1 | tee "$dir/train.log" \
     | sed -unE 's/.*Iter\(train\) (\[[^]]*\]).*eta: ([0-9:]+).* loss: ([0-9.]+) .*/  '"$2"'  iteration \1  loss \3  time left \2/p' \
     || fail "$dir/train.log"
   python tools/test.py "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir/test" --out "$dir/metrics.json" \
     > "$dir/test.log" 2>&1 || fail "$dir/test.log"
+}
+changed_since() {  # MARKER: whether it is missing, or older than a config or the dataset
+  [ ! -e "$1" ] || [ -n "$(find configs/_base_ configs/demo data/demo/demo.json \( -name '*.py' -o -name demo.json \) -newer "$1")" ]
 }
 fail() {
   echo "error: a step failed; the end of $1:" >&2

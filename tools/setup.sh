@@ -4,11 +4,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+usage='usage: bash tools/setup.sh [--stack onedl|openmmlab]'
 stack=onedl
 while [ $# -gt 0 ]; do
   case $1 in
-    --stack) stack=${2:-}; shift 2 ;;
-    *) echo "error: unknown argument '$1'; usage: bash tools/setup.sh [--stack onedl|openmmlab]" >&2; exit 2 ;;
+    --stack) [ $# -ge 2 ] || { echo "error: --stack needs a value; $usage" >&2; exit 2; }
+             stack=$2; shift 2 ;;
+    *) echo "error: unknown argument '$1'; $usage" >&2; exit 2 ;;
   esac
 done
 case $stack in
