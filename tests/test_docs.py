@@ -1,6 +1,7 @@
 """The documentation says what the code does: a section per loss, its arguments with their defaults, its papers."""
 from __future__ import annotations
 
+import csv
 import inspect
 import re
 
@@ -63,6 +64,14 @@ def test_every_scheme_is_in_the_table() -> None:
     schemes = {name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, ClassWeight)}
     rows = set(re.findall(r'^\| `(\w+)` \|', TEXT.split('## Class weights')[1], re.M))
     assert rows == schemes - {ClassWeight.__name__, FixedWeight.__name__, 'FrequencyWeight'}
+
+
+def test_cost_table_is_the_result_of_the_benchmark() -> None:
+    with (ROOT / 'benchmarks/results/losses_cpu.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row['loss'] for row in rows] == ['F.cross_entropy', *LOSSES]
+    for row in rows:
+        assert f"| {row['loss']} | {row['time_ratio']} × | {row['memory_ratio']} |" in TEXT
 
 
 def test_contract_table() -> None:

@@ -56,23 +56,30 @@ class _FocalSoftplus(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, positive: Tensor, bias: Tensor, lam: float, gamma: float) -> Tensor:
         ctx.save_for_backward(logits, positive, bias)
         ctx.lam, ctx.gamma = lam, gamma
-        slope = torch.where(positive, logits.new_full((), -1.0), logits.new_full((), lam))
-        wrong = (logits - bias).mul_(slope)
+        wrong = (logits - bias).mul_(_either(positive, -1.0, lam, logits))
         loss = F.softplus(wrong)
         if gamma != 0:
             loss.mul_(F.softplus(wrong.neg_()).mul_(-gamma).exp_())  # sigmoid(wrong) ** gamma
-        return loss.div_(slope.abs_())
+        del wrong
+        return loss.div_(_either(positive, 1.0, lam, logits))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, positive, bias = ctx.saved_tensors
-        slope = torch.where(positive, logits.new_full((), -1.0), logits.new_full((), ctx.lam))
-        wrong = (logits - bias).mul_(slope)
+        wrong = (logits - bias).mul_(_either(positive, -1.0, ctx.lam, logits))
         rate = wrong.sigmoid()
         if ctx.gamma != 0:  # the product rule: sigmoid ** gamma * (sigmoid + gamma * (1 - sigmoid) * softplus)
-            rate = rate + F.softplus(wrong).mul_(1 - rate).mul_(ctx.gamma)
+            rise = F.softplus(wrong).mul_(ctx.gamma)
+            rise.addcmul_(rise, rate, value=-1)
+            rate.add_(rise)
+            del rise
             rate.mul_(F.softplus(wrong.neg_()).mul_(-ctx.gamma).exp_())
-        return rate.mul_(slope.sign_()).mul_(grad), None, None, None, None  # slope over its size: the sign
+        del wrong
+        return rate.mul_(_either(positive, -1.0, 1.0, logits)).mul_(grad), None, None, None, None
+
+
+def _either(mask: Tensor, yes: float, no: float, like: Tensor) -> Tensor:
+    return torch.where(mask, like.new_full((), yes), like.new_full((), no))
 
 
 def rebalancing(presence: Tensor, counts: Tensor, *, alpha: float, beta: float, mu: float) -> Tensor:

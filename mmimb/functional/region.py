@@ -56,11 +56,14 @@ def lovasz_loss(prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor,
         weight: ``(N, *)`` pixel weights, 0 at ignored pixels: these have no influence.
     """
     with torch.no_grad():  # class by class: sorting all of them at once would take ten times the memory of the logits
-        rows = [_lovasz_slope(prob[:, c], positive[:, c], weight) for c in range(prob.shape[1])]
-        slope = torch.stack(rows, 1)
-    over = (0, *range(2, prob.ndim))
-    labelled = torch.where(positive, weight.unsqueeze(1), 0).sum(over) > 0
-    return (torch.where(positive, 1 - prob, prob) * slope).sum(over), labelled
+        slope = torch.empty_like(prob)
+        for c in range(prob.shape[1]):
+            slope[:, c] = _lovasz_slope(prob[:, c], positive[:, c], weight)
+        over = (0, *range(2, prob.ndim))
+        labelled = torch.where(positive, weight.unsqueeze(1), 0).sum(over) > 0
+        constant = torch.where(positive, slope, 0).sum(over)  # an error is 1 - prob where the label is, and prob elsewhere
+        slope = torch.where(positive, -slope, slope)
+    return constant + (prob * slope).sum(over), labelled
 
 
 def _lovasz_slope(prob: Tensor, inside: Tensor, weight: Tensor) -> Tensor:
