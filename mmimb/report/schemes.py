@@ -1,0 +1,47 @@
+"""Every weighting scheme on the same counts, side by side."""
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+
+from ..stats import ClassStats
+from ..weights import schemes
+
+# what is shown besides the defaults: the milder choice, and the papers' setting, which pixel counts make useless
+VARIANTS = {'InverseFrequency': ({'power': 0.5},), 'EffectiveNumber': ({'beta': 0.9999},)}
+LISTED_WEIGHTS = re.compile(r' \([^()]*\)')
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A scheme on some counts.
+
+    Args:
+        name: As a user writes it, such as ``InverseFrequency(power=0.5)``.
+        weights: One for each class, mean 1 over the classes that occur.
+        ratio: Largest weight over the smallest.
+        warning: What the scheme says about these counts, empty if nothing.
+    """
+
+    name: str
+    weights: tuple[float, ...]
+    ratio: float
+    warning: str
+
+
+def all_schemes(stats: ClassStats) -> list[Scheme]:
+    """Return all schemes that read counts, with their defaults and variants; one that lacks a count is left out."""
+    found = []
+    for kind in schemes.FrequencyWeight.__subclasses__():
+        if kind is schemes.MedianFrequency and stats.image_pixels is None:
+            continue
+        for arguments in ({}, *VARIANTS.get(kind.__name__, ())):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter('always')
+                weight = kind(stats, **arguments).weight
+            shown = ', '.join(f'{key}={value}' for key, value in arguments.items())
+            name = kind.__name__ + (f'({shown})' if shown else '')
+            said = '; '.join(LISTED_WEIGHTS.sub('', str(w.message)) for w in caught)
+            found.append(Scheme(name, tuple(weight.tolist()), float(weight.max() / weight.min()), said))
+    return found

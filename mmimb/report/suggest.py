@@ -1,0 +1,123 @@
+"""A config to start from, chosen from the statistics by the rules in docs/scanning.md, with its reasons."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..stats import ClassStats
+from ..stats.derived import Derived, class_labels, derive
+
+MILD, STRONG = 20, 100  # imbalance ratios
+NAMED = 4
+SAMPLER = 'RepeatFactorSampler'
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A child config and why.
+
+    Args:
+        config: Its text, which names its base and the report.
+        loss: The suggested ``loss_decode`` with ``stats`` as a path.
+        reasons: Sentences on what was chosen, then on what no setting can mend.
+    """
+
+    config: str
+    loss: Mapping[str, Any]
+    reasons: tuple[str, ...]
+
+
+def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/my/stats.json', *,
+            model: Mapping[str, Any] | None = None) -> Suggestion:
+    """Choose loss, weights and sampler.
+
+    Args:
+        stats: The counts.
+        base: The config to build on, as the new one names it.
+        report: Where the scanner's report lies, as training will open it.
+        model: ``model`` of the base, whose heads get the loss; only a ``decode_head`` without.
+    """
+    found = derive(stats)
+    loss, reason = _loss(found, report)
+    reasons = [reason]
+    lines, restated = _heads(loss, model if model is not None else {'decode_head': {}})
+    reasons += [f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.'
+                for path in restated]
+    sampler = []
+    if found.rare_images and _registered(SAMPLER):
+        sampler = [f"train_dataloader = dict(sampler=dict(_delete_=True, type='mmimb.{SAMPLER}', stats=stats))"]
+        reasons.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): the '
+                       'sampler shows those images more often, for a loss cannot use what the batch does not hold.')
+    elif found.rare_images:
+        reasons.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images, so that most batches lack '
+                       'them: have their images drawn more often.')
+    reasons += _limits(stats, found)
+    weight = loss.get('class_weight')
+    text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines, *sampler,
+            "val_evaluator = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)",
+            'test_evaluator = val_evaluator']
+    return Suggestion('\n'.join(text) + '\n', loss, tuple(reasons))
+
+
+def _loss(found: Derived, report: str) -> tuple[dict[str, Any], str]:
+    ratio = f'The imbalance ratio is {found.ratio:,.0f} : 1'
+    if found.ratio < MILD:
+        return {'type': 'mmimb.CrossEntropyLoss'}, (
+            f'{ratio}, below {MILD}: plain cross-entropy is enough, and weights would cost precision on frequent classes.')
+    if found.ratio < STRONG:
+        weight = {'type': 'mmimb.InverseFrequency', 'stats': report, 'power': 0.5}
+        return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, (
+            f'{ratio}, between {MILD} and {STRONG}: the root of the inverse frequency gives weights that differ by at most '
+            f'{found.ratio ** 0.5:.0f}, enough to matter and too little to make training noisy.')
+    return {'type': 'mmimb.LogitAdjustmentLoss', 'stats': report}, (
+        f'{ratio}, at least {STRONG}: weights that far apart multiply label noise and make training unsteady; logit adjustment '
+        'moves the decision towards rare classes by an offset instead.')
+
+
+def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the lines of ``model = ...`` and the heads that a child config cannot change in one line."""
+    parts, restated = [], []
+    for path in ('decode_head', 'auxiliary_head'):
+        head = model.get(path)
+        if isinstance(head, (list, tuple)):
+            restated.append(path)
+        elif isinstance(head, Mapping):
+            old = head.get('loss_decode')
+            several = isinstance(old, (list, tuple))
+            factor = old.get('loss_weight', 1.0) if isinstance(old, Mapping) else 1.0
+            values = {**loss, **({} if factor == 1 else {'loss_weight': factor})}
+            call = _call(values, delete=not several)
+            parts.append(f'    {path}=dict(loss_decode={call})')
+    return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], restated
+
+
+def _call(values: Mapping[str, Any], *, delete: bool = False) -> str:
+    """Return ``dict(...)`` with the report's path and the weights as the variables ``stats`` and ``weight``."""
+    variables = {'stats': 'stats', 'class_weight': 'weight'}
+    shown = [f'{key}={variables.get(key) or repr(value)}' for key, value in values.items()]
+    return f'dict({", ".join(["_delete_=True"] * delete + shown)})'
+
+
+def _limits(stats: ClassStats, found: Derived) -> list[str]:
+    notes = []
+    if found.few_images:
+        notes.append(f'{_occur(stats, found.few_images)} in fewer than 20 images: no loss makes up for that; label more '
+                     'of them, or merge them with a neighbouring class.')
+    if found.absent:
+        notes.append(f'{_occur(stats, found.absent, "never ")}: the network cannot learn that, and the IoU is 0 or undefined.')
+    if found.ignored is not None and found.ignored > 0.3:
+        notes.append(f'{100 * found.ignored:.0f} % of the pixels have no label: check `reduce_zero_label`, `label_map` and '
+                     '`ignore_index` before anything else.')
+    return notes
+
+
+def _occur(stats: ClassStats, members: Sequence[int], adverb: str = '') -> str:
+    names = [class_labels(stats)[c] + (f' ({stats.images[c]})' if stats.images and stats.images[c] else '') for c in members]
+    more = f' and {len(names) - NAMED} more' if len(names) > NAMED else ''
+    return f'{", ".join(names[:NAMED])}{more} {adverb}{"occur" if len(names) > 1 else "occurs"}'
+
+
+def _registered(name: str) -> bool:
+    from ..registry import DATA_SAMPLERS
+    return DATA_SAMPLERS.get(f'mmimb.{name}') is not None

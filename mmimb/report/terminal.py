@@ -1,0 +1,46 @@
+"""What the scanner prints below its table: weights side by side, and what to try."""
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ..stats import ClassStats
+from ..stats.derived import class_labels, derive
+from .schemes import Scheme
+from .suggest import Suggestion
+
+CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
+SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
+
+
+def scheme_table(stats: ClassStats, schemes: Sequence[Scheme]) -> Table:
+    """Return the weights of every scheme, one row for each class, from most to least frequent; the middle of many is cut."""
+    table = Table(title='class weights', title_justify='left', header_style='bold')
+    table.add_column('class')
+    for scheme in schemes:
+        table.add_column(CAPITAL.sub(r'\n', scheme.name).replace('(', '\n('), justify='right')
+    names, order = class_labels(stats), stats.order()
+    cut = len(order) > SHOWN_CLASSES
+    ends = [*order[:SHOWN_CLASSES // 2], *order[-SHOWN_CLASSES // 2:]] if cut else order
+    for place, c in enumerate(ends):
+        if cut and place == SHOWN_CLASSES // 2:
+            table.add_row(f'({len(order) - SHOWN_CLASSES} more)', end_section=True)
+        table.add_row(Text(names[c]), *(f'{scheme.weights[c]:.3g}' for scheme in schemes))
+    table.add_section()
+    table.add_row('ratio', *(f'{scheme.ratio:,.3g}' for scheme in schemes))
+    return table
+
+
+def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion) -> list[str]:
+    """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons."""
+    found = derive(stats)
+    lines = [f'Gini coefficient: {found.gini:.3f} (0: all classes equal)']
+    lines += [f'{group}: {100 * sum(found.prior[c] for c in members):.2f} % of the labelled pixels '
+              f'({len(members)} classes)' for group, members in stats.groups().items() if members]
+    lines += [f'warning: {scheme.name}: {scheme.warning}' for scheme in schemes if scheme.warning]
+    lines += ['', 'a config to start from, to be compared with cross-entropy over several seeds:', '']
+    lines += [f'    {line}' for line in suggestion.config.splitlines()]
+    return [*lines, '', *suggestion.reasons]

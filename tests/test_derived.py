@@ -1,0 +1,152 @@
+"""Numbers derived from the counts, against their definitions; weights side by side; the suggested config, built for real."""
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import warnings
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from mmseg.registry import MODELS
+from rich.console import Console
+
+from mmimb.engine.config import read_config
+from mmimb.engine.embed import embed_stats
+from mmimb.engine.losses import check_losses
+from mmimb.report import all_schemes, derived_lines, scheme_table, suggest
+from mmimb.stats import ClassStats
+from mmimb.stats.derived import derive, gini
+from mmimb.weights import FrequencyWeight
+
+CAMVID = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
+CLASSES = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist')
+
+
+def stats(pixels: tuple[int, ...] = CAMVID, **rest) -> ClassStats:
+    return ClassStats(pixels=pixels, **rest)
+
+
+def long_tail(num_classes: int = 150) -> ClassStats:
+    pixels = tuple(int(1e8 * 0.93 ** c) + 1 for c in range(num_classes))
+    images = tuple(min(int(999 * 0.96 ** c) + 1, p) for c, p in enumerate(pixels))
+    return stats(pixels, images=images, num_images=1000, image_pixels=tuple(p + 5 for p in pixels),
+                 classes=tuple(f'class {c}' for c in range(num_classes)))
+
+
+@pytest.mark.parametrize('counts', [CAMVID, (1,), (3, 3, 3), (0, 0, 7), (5, 1, 0, 2), tuple(2 ** c for c in range(40))])
+def test_gini_is_half_the_mean_difference_over_the_mean(counts) -> None:
+    pairs = np.mean([abs(a - b) for a, b in itertools.product(counts, counts)], dtype=np.float64)
+    assert gini(counts) == pytest.approx(pairs / (2 * np.mean(counts, dtype=np.float64)), abs=1e-12)
+
+
+def test_prior_ratio_and_groups() -> None:
+    found = derive(stats(ignored_pixels=1000))
+    np.testing.assert_allclose(found.prior, np.array(CAMVID) / sum(CAMVID), rtol=1e-15)
+    assert found.ratio == 20076880 / 184967
+    assert (found.most, found.least, found.absent) == (3, 10, ())
+    assert [found.group.count(name) for name in ('head', 'medium', 'tail')] == [4, 4, 3]
+    assert {CLASSES[c] for c, name in enumerate(found.group) if name == 'tail'} == {'Pole', 'Pedestrian', 'Bicyclist'}
+    assert found.ignored == 1000 / (1000 + sum(CAMVID))
+
+
+def test_classes_that_never_occur_or_in_few_images() -> None:
+    found = derive(stats((1000, 0, 500, 40, 60), images=(100, 0, 19, 4, 20), num_images=401))
+    assert found.ratio == 25
+    assert found.absent == (1,)
+    assert found.few_images == (3, 2)
+    assert found.rare_images == (3, 2, 4), '20 of 401 is below 5 %'
+    assert derive(stats((1000, 0, 500, 40, 60), images=(100, 0, 19, 4, 20), num_images=400)).rare_images == (3, 2)
+    bare = derive(stats((5, 0)))
+    assert (bare.few_images, bare.rare_images, bare.ignored, bare.ratio) == ((), (), None, 1)
+
+
+def test_all_schemes_with_their_own_warnings() -> None:
+    found = {scheme.name: scheme for scheme in all_schemes(long_tail())}
+    assert {name.split('(')[0] for name in found} == {kind.__name__ for kind in FrequencyWeight.__subclasses__()}
+    assert {'InverseFrequency(power=0.5)', 'EffectiveNumber(beta=0.9999)'} < set(found)
+    share = np.array(long_tail().pixels, np.float64) / sum(long_tail().pixels)
+    np.testing.assert_allclose(found['InverseFrequency(power=0.5)'].weights, share ** -.5 / np.mean(share ** -.5), rtol=1e-12)
+    assert found['InverseFrequency'].ratio == pytest.approx(max(share) / min(share))
+    assert 'is extreme' in found['InverseFrequency'].warning
+    assert 'max_ratio' in found['InverseFrequency'].warning
+    assert found['InverseFrequency(power=0.5)'].warning == ''
+    camvid = {scheme.name: scheme for scheme in all_schemes(stats())}
+    assert 'MedianFrequency' not in camvid, 'needs image_pixels'
+    assert 'has no effect' in camvid['EffectiveNumber(beta=0.9999)'].warning
+    assert '1, 1, 1' not in camvid['EffectiveNumber(beta=0.9999)'].warning
+
+
+@pytest.mark.parametrize(('ratio', 'kind', 'weight'), [
+    (19.9, 'mmimb.CrossEntropyLoss', None), (20, 'mmimb.CrossEntropyLoss', 'mmimb.InverseFrequency'),
+    (99.9, 'mmimb.CrossEntropyLoss', 'mmimb.InverseFrequency'), (100, 'mmimb.LogitAdjustmentLoss', None)])
+def test_the_ratio_chooses_the_loss(ratio, kind, weight) -> None:
+    suggestion = suggest(stats((int(1000 * ratio), 0, 1000)))
+    assert suggestion.loss['type'] == kind
+    assert (suggestion.loss.get('class_weight') or {}).get('type') == weight
+    assert f'{ratio:,.0f} : 1' in suggestion.reasons[0]
+
+
+def test_reasons_name_what_no_setting_can_mend() -> None:
+    few = stats((10 ** 6, 0, 500, 400), images=(900, 0, 3, 400), num_images=900, classes=('a', 'never', 'scarce', 'd'),
+                ignored_pixels=10 ** 6)
+    text = '\n'.join(suggest(few).reasons)
+    assert 'scarce (3) occurs in fewer than 20 images' in text
+    assert 'scarce (3) occurs in less than 5 % of the images' in text
+    assert 'never never occurs:' in text
+    assert '50 % of the pixels have no label' in text
+    assert len(suggest(stats(images=(184,) * 11, num_images=184)).reasons) == 1
+    assert ' and 72 more occur in less than' in suggest(long_tail()).reasons[1], '4 are named'
+
+
+@pytest.mark.parametrize('counts', [long_tail(11), stats(CAMVID), stats((90, 80, 70, 60, 50, 40, 30, 20, 10, 9, 8))],
+                         ids=['tail', 'moderate', 'even'])
+def test_the_suggested_config_trains(counts, tmp_path) -> None:
+    """It loads as a child of a real config, its statistics are embedded and every loss is built through MODELS."""
+    report, base = tmp_path / "sta'ts.json", ROOT / 'configs/camvid/fast-scnn_camvid_ce.py'
+    report.write_text(json.dumps(ClassStats(**{**counts.to_dict(), 'classes': CLASSES}).to_dict()))
+    suggestion = suggest(counts, str(base), str(report), model=read_config(str(base)).model)
+    path = tmp_path / 'child.py'
+    path.write_text(suggestion.config)
+    cfg = read_config(str(path))
+    cfg.train_dataloader = None  # needs the data
+    embed_stats(cfg)
+    check_losses(cfg)
+    for head, factor in ((cfg.model.decode_head, 1.0), (cfg.model.auxiliary_head, 0.4)):
+        assert head.loss_decode.type == suggestion.loss['type']
+        assert '_delete_' not in head.loss_decode
+        loss = MODELS.build(head.loss_decode)
+        assert loss.loss_weight == factor
+        if 'class_weight' in suggestion.loss:
+            weight = loss.class_weight.weight.numpy()
+            share = np.array(counts.pixels, np.float64)
+            np.testing.assert_allclose(weight / weight.min(), (share / share.max()) ** -.5, rtol=1e-12)
+    assert cfg.val_evaluator.type == 'mmimb.LongTailIoUMetric'
+    assert list(cfg.val_evaluator.stats.pixels) == list(counts.pixels)
+
+
+def test_heads_in_lists_are_left_to_the_user() -> None:
+    model = dict(decode_head=[dict(), dict()], auxiliary_head=dict(loss_decode=[dict(type='a'), dict(type='b')]))
+    suggestion = suggest(stats(), model=model)
+    assert 'decode_head=' not in suggestion.config
+    assert 'auxiliary_head=dict(loss_decode=dict(type=' in suggestion.config, 'a list has nothing to delete'
+    assert any('`model.decode_head` is a list' in reason for reason in suggestion.reasons)
+
+
+@pytest.mark.parametrize('num_classes', [1, 2, 12, 13, 150])
+def test_terminal_output_of_any_number_of_classes(num_classes) -> None:
+    counts = long_tail(num_classes)
+    schemes = all_schemes(counts)
+    console = Console(width=200, record=True, file=io.StringIO())
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        console.print(scheme_table(counts, schemes))
+        lines = derived_lines(counts, schemes, suggest(counts))
+    text = console.export_text()
+    shown = [f'class {c}' for c in range(num_classes) if f'class {c} ' in text]
+    assert len(shown) == min(num_classes, 12)
+    assert f'class {num_classes - 1} ' in text
+    assert ('more)' in text) == (num_classes > 12)
+    assert f'Gini coefficient: {gini(counts.pixels):.3f} (0: all classes equal)' in lines
+    assert sum('of the labelled pixels' in line for line in lines) == min(num_classes, 3)
