@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class StatsModule(nn.Module):
-    """Base of losses and class weights: holds float64 ``(C,)`` vectors that are no part of the checkpoint.
+    """Base of losses and class weights: holds float64 vectors, which are no part of the checkpoint unless they change.
 
     A subclass names its vectors in :attr:`vectors` and computes them in :meth:`compute_vectors`. They are computed when
     the module is built, unless ``source`` is a path: then at the first ``train()`` or forward, so that inference works
@@ -21,16 +21,17 @@ class StatsModule(nn.Module):
     """
 
     vectors: tuple[str, ...] = ()
+    checkpointed = False  # whether the vectors are state that a resumed run needs
 
     def __init__(self, source: Any = None) -> None:
         super().__init__()
         self._source = source
         self._ready = False
         for name in self.vectors:
-            self.register_buffer(name, torch.empty(0, dtype=torch.float64), persistent=False)
+            self.register_buffer(name, torch.empty(0, dtype=torch.float64), persistent=self.checkpointed)
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
-        """Return the float64 ``(C,)`` vector of every name in :attr:`vectors`."""
+        """Return the float64 vector of every name in :attr:`vectors`."""
         return {}
 
     def prepare(self) -> None:

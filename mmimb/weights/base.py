@@ -18,7 +18,7 @@ from ..stats import StatsModule
 class ClassWeight(StatsModule):
     """A weighting scheme: ``module.weight`` is its float64 ``(C,)`` vector, ready after :meth:`prepare`."""
 
-    vectors = ('weight',)
+    vectors: tuple[str, ...] = ('weight', )
     weight: Tensor
 
 

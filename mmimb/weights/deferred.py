@@ -53,8 +53,12 @@ class Deferred(ClassWeight):
             return False
         self.prepare()
         self.active = active
-        self.weight = self._capped(self.later.weight) if active else torch.ones_like(self.later.weight)
+        self.refresh()
         return True
+
+    def refresh(self) -> None:
+        """Take over the present weights of the scheme, which change if they follow a measurement."""
+        self.weight = self._capped(self.later.weight) if self.active else torch.ones_like(self.later.weight)
 
     def _capped(self, weight: Tensor) -> Tensor:
         if self.max_ratio is None:

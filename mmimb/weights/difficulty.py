@@ -1,0 +1,92 @@
+"""Weights that follow how well the model does on each class."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..functional import MEASURES, class_difficulty, difficulty_weights, dynamic_tau
+from ..registry import MODELS
+from ..stats.checks import number, whole_number
+from .base import ClassWeight
+
+DYNAMIC = 'dynamic'
+
+
+def checked_tau(tau: Any) -> float | str:
+    """Return an exponent that the user gives: ``'dynamic'`` or a number of at least 0."""
+    return DYNAMIC if tau == DYNAMIC else number('tau', tau, least=0)
+
+
+def checked_measure(measure: Any) -> str:
+    """Return the name of a class score that the user gives."""
+    if measure not in MEASURES:
+        raise ValueError(f'`measure` must be one of {MEASURES}, got {measure!r}')
+    return str(measure)
+
+
+@MODELS.register_module()
+class DifficultyBalanced(ClassWeight):
+    """Class-wise difficulty-balanced weights ``d ** tau`` with ``d = 1 - score``, of mean 1 (CDB, arXiv 2010.01824).
+
+    ``ClassWeightHook`` measures the scores during training and says from what; until then all weights are 1. State: the
+    buffers ``weight (C,)``, ``difficulty (C,)`` and ``tau ()``, in float64, which are saved in the checkpoint and equal on
+    all ranks.
+
+    Args:
+        num_classes: Number of classes C; 2 for a head with one channel.
+        tau: ``'dynamic'``: the paper's, which grows from 1 to 2 as the best and the worst class drift apart. Or a number.
+        measure: Score of a class: ``'recall'`` (the paper's accuracy), ``'iou'`` or ``'f1'``, over pixels.
+        max_ratio: Cap of the largest weight over the smallest, at least 1.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    >>> weight = DifficultyBalanced(3, tau=1)
+    >>> weight.update(torch.tensor([0.9, 0.5, 0.1]))
+    >>> weight.weight
+    tensor([0.2000, 1.0000, 1.8000], dtype=torch.float64)
+    """
+
+    vectors = ('weight', 'difficulty', 'tau')
+    checkpointed = True
+    difficulty: Tensor
+    tau: Tensor
+
+    def __init__(self, num_classes: int, tau: float | str = DYNAMIC, measure: str = 'recall', *,
+                 max_ratio: float | None = None) -> None:
+        self.num_classes = whole_number('num_classes', num_classes, least=1)
+        self.exponent = checked_tau(tau)
+        self.measure = checked_measure(measure)
+        self.max_ratio = None if max_ratio is None else number('max_ratio', max_ratio, least=1)
+        super().__init__()
+        self.prepare()
+
+    def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
+        ones = torch.ones(self.num_classes, dtype=torch.float64)
+        tau = 1.0 if isinstance(self.exponent, str) else self.exponent
+        return {'weight': ones, 'difficulty': ones.clone(), 'tau': torch.tensor(tau, dtype=torch.float64)}
+
+    def update(self, score: Tensor, present: Tensor | None = None) -> None:
+        """Take over a measurement.
+
+        A class that is not in it keeps its difficulty and has no part in ``tau`` and in the mean of the weights; its weight
+        is at most the largest one in use. A measurement without any class changes nothing.
+
+        Args:
+            score: ``(C,)`` scores in [0, 1]; anything where a class is absent.
+            present: ``(C,)`` mask of the classes in the measurement; by default those whose score is not NaN.
+        """
+        if score.shape != (self.num_classes, ):
+            raise ValueError(f'`score` must have the shape ({self.num_classes},), got {tuple(score.shape)}')
+        score = score.detach().to(self.difficulty)
+        present = ~score.isnan() if present is None else present.to(score.device)
+        if not bool(present.any()):
+            return
+        score = torch.where(present, score, 0).clamp(0, 1)
+        self.difficulty = torch.where(present, class_difficulty(score), self.difficulty)
+        if isinstance(self.exponent, str):
+            self.tau = dynamic_tau(score, present)
+        self.weight = difficulty_weights(self.difficulty, present, self.tau, self.max_ratio)
