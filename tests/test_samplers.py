@@ -198,7 +198,7 @@ def test_reports_that_do_not_serve(data, report, tmp_path, kind) -> None:
 
 def test_a_report_of_other_files(data, report, tmp_path) -> None:
     fewer = build(write_images(tmp_path / 'fewer', CONTENT[:5]))
-    with pytest.raises(ValueError, match=r'of the label files of the training dataset .* of 12 others; scan it again'):
+    with pytest.raises(ValueError, match=r'of the label files of the training dataset, in order, got .* of 12 others; scan it again'):
         sampler('RareClassSampler', fewer, report)
     renamed = write_images(tmp_path / 'renamed')
     for kind in ('images', 'labels'):

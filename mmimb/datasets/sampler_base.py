@@ -97,8 +97,8 @@ class ClassSampler(DrawSampler):
 
     def __init__(self, items: LabelledItems, seed: int | None, infinite: bool, *, min_pixels: int) -> None:
         super().__init__(items, seed, infinite, epoch_size=len(items))
-        self._by_class = items.by_class(min_pixels)
-        self.occurs = np.array([len(found) > 0 for found in self._by_class])
+        self.by_class = items.by_class(min_pixels)
+        self.occurs = np.array([len(found) > 0 for found in self.by_class])
         if not self.occurs.any():
             raise ValueError('`dataset` must have an item with a labelled pixel, got none')
         self._pairs = PairStream()
@@ -109,7 +109,7 @@ class ClassSampler(DrawSampler):
 
     def draw(self, k: int) -> int:
         first, second = self._pairs(self.seed, k)
-        found = self._by_class[int(np.searchsorted(self.cumulative(k), first, side='right'))]
+        found = self.by_class[int(np.searchsorted(self.cumulative(k), first, side='right'))]
         return int(found[int(second * len(found))])
 
 
