@@ -1,0 +1,56 @@
+"""Squared error and sigmoid cross-entropy of up-sampled logits, fused: the twins of functional/upsampled.py.
+
+Neither needs to know all channels of a pixel before the first slope, so that loss and gradient come from one walk.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .launch import run_slopes
+from .prepare import checked, vector
+
+
+@torch.compiler.disable
+def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor, *, labels: Tensor,
+                            align_corners: bool = False) -> Tensor:
+    """Do as :func:`mmimb.functional.upsampled_squared_error`; the gradient is computed beside the loss."""
+    target, coefficient = checked('squared_error', logits, target, coefficient)
+    vectors = {'labels': vector('labels', labels, logits, logits.shape[1])}
+    loss: Tensor = _Elementwise.apply(logits, target, coefficient, 'squared_error', vectors,
+                                      {'align_corners': align_corners})
+    return loss
+
+
+@torch.compiler.disable
+def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
+                                   bias: Tensor | None = None, lam: float = 1.0, gamma: float = 0.0,
+                                   factor: Tensor | None = None, table: Tensor | None = None) -> Tensor:
+    """Do as :func:`mmimb.functional.upsampled_binary_cross_entropy`; the gradient is computed beside the loss."""
+    target, coefficient = checked('binary_cross_entropy', logits, target, coefficient)
+    n, channels = logits.shape[:2]
+    vectors = {'bias': vector('bias', None if bias is None else -bias, logits, channels),
+               'gain': vector('factor', factor, logits, n, channels), 'table': vector('table', table, logits, channels, channels)}
+    loss: Tensor = _Elementwise.apply(logits, target, coefficient, 'binary_cross_entropy', vectors,
+                                      {'align_corners': align_corners, 'lam': float(lam), 'gamma': float(gamma)})
+    return loss
+
+
+class _Elementwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, coefficient: Tensor, formula: str, vectors: dict[str, Tensor | None],
+                numbers: dict[str, Any]) -> Tensor:
+        dtype = torch.float32 if ctx.needs_input_grad[0] else None  # of the unscaled gradient: float16 could lose it
+        loss, slopes = run_slopes(formula, logits, target, coefficient, vectors=vectors, dtype=dtype, loss=True, **numbers)
+        ctx.save_for_backward(slopes)
+        ctx.dtype = logits.dtype
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        slopes, = ctx.saved_tensors
+        return ((slopes * grad).to(ctx.dtype), *(None,) * 5)

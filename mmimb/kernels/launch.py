@@ -1,0 +1,105 @@
+"""How the kernels are started: block sizes by rule from the shapes alone, so that two runs are the same."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from .axis import Axis, axis
+from .gather import gather
+from .pointwise import pointwise
+from .statistics import statistics
+
+Vectors = dict[str, Tensor | None]  # by the names of the kernels' arguments; a formula has some of them
+MAPS = ('peaks', 'inverse', 'pull', 'entropy')
+ADJUSTMENTS = ('scale', 'bias', 'margin', 'relief')
+INPUTS = (*MAPS, 'scale', 'bias', 'labels', 'gain', 'table', 'outer')
+
+
+def run_statistics(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool, vectors: Vectors, gamma: float,
+                   complement: float) -> tuple[Tensor, Vectors]:
+    """Return the loss of the softmax family, and the maps from which :func:`run_slopes` makes its gradient."""
+    down, across = _axes(logits, target, align_corners)
+    rows = min(triton.next_power_of_2(down.longest), 4)
+    columns = min(max(triton.next_power_of_2(across.large), 32), 128)
+    pieces = down.pieces(rows)
+    grid = (triton.cdiv(across.large, columns), len(pieces), len(logits))
+    maps: Vectors = {name: None if name == 'entropy' and complement == 0 else torch.empty_like(coefficient) for name in MAPS}
+    partial = coefficient.new_empty(math.prod(grid))
+    with torch.cuda.device_of(logits):
+        statistics[grid](logits, target, coefficient, *map(vectors.get, ADJUSTMENTS), *maps.values(), partial, pieces, down.left,
+                         down.share, across.left, across.share, gamma, complement, *_sizes(logits, target), *logits.shape[2:],
+                         *logits.stride(), WIDE=_wide(logits), SAME=_same(logits, target), FOCAL=gamma != 0,
+                         COMPLEMENT=complement != 0, BLOCK_C=32 // rows, BLOCK_Y=rows, BLOCK_X=columns, num_warps=columns // 32)
+    return partial.sum(), maps
+
+
+def run_slopes(formula: str, logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool, vectors: Vectors,
+               dtype: torch.dtype | None, loss: bool, gamma: float = 0.0, complement: float = 0.0,
+               lam: float = 1.0) -> tuple[Tensor | None, Tensor | None]:
+    """Return the loss if it is asked for, and the gradient if a dtype is given for it."""
+    same = _same(logits, target)
+    axes = _axes(logits, target, align_corners)
+    kernel, grid, blocks = (pointwise, *_same_blocks(logits)) if same else (gather, *_tiles(logits, *axes))
+    chunks = blocks.get('CHUNKS', 1)
+    slopes = None
+    if dtype is not None:  # chunks of a wide tile are separate sums
+        slopes = torch.empty_like(logits, dtype=dtype) if chunks == 1 else logits.new_empty((chunks, *logits.shape), dtype=torch.float32)
+    strides = (0,) * 5 if slopes is None else (0, *slopes.stride())[-5:]
+    partial = coefficient.new_empty(math.prod(grid)) if loss else None
+    gain = vectors.get('gain')
+    gain_n = 0 if gain is None or gain.ndim == 1 else gain.stride(0)
+    tables = () if same else (strides[0], *logits.shape[2:], axes[0].start, axes[0].share, axes[1].start, axes[1].left,
+                              axes[1].share)
+    with torch.cuda.device_of(logits):
+        kernel[grid](logits, target, coefficient, *map(vectors.get, INPUTS), slopes, partial, gamma, complement, lam, gain_n,
+                     int(logits.shape[1] == 1), *_sizes(logits, target), *logits.stride(), *strides[1:], *tables,
+                     FORMULA=formula, WIDE=_wide(logits), FOCAL=gamma != 0, COMPLEMENT=complement != 0,
+                     GRADIENT=dtype is not None, **blocks)
+    if slopes is not None and chunks > 1:
+        slopes = slopes.sum(0).to(dtype)
+    return None if partial is None else partial.sum(), slopes
+
+
+def _tiles(logits: Tensor, down: Axis, across: Axis) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Return grid and block sizes of :func:`gather`: the narrowest tile whose rim is a small part of it."""
+    n, channels, height, width = logits.shape
+    for columns in (64, 128, 256):
+        owned = max((points for points in (1, 3, 7, 15, 31, 63) if across.widest(points) <= columns), default=1)
+        if owned >= min(7, width):
+            break
+    chunks = triton.cdiv(across.widest(owned), columns)
+    columns = min(columns, max(triton.next_power_of_2(across.widest(owned)), 16))
+    block_c = 16 if channels <= 16 or columns == 256 else 32
+    strip = 16
+    grid = (triton.cdiv(width, owned) * chunks, triton.cdiv(height, strip) * triton.cdiv(channels, block_c), n)
+    return grid, {'OWNED': owned, 'STRIP': strip, 'CHUNKS': chunks, 'BLOCK_C': block_c, 'BLOCK_X': columns,
+                  'BLOCK_LOW': max(triton.next_power_of_2(owned), 16), 'num_warps': 4}
+
+
+def _same_blocks(logits: Tensor) -> tuple[tuple[int, ...], dict[str, int]]:
+    n, channels, height, width = logits.shape
+    block_c, columns = min(triton.next_power_of_2(channels), 16), 128
+    grid = (height * triton.cdiv(channels, block_c), triton.cdiv(width, columns), n)
+    return grid, {'BLOCK_C': block_c, 'BLOCK_X': columns, 'num_warps': 4}
+
+
+def _axes(logits: Tensor, target: Tensor, align_corners: bool) -> tuple[Axis, Axis]:
+    (h, w), (height, width) = logits.shape[2:], target.shape[1:]
+    return axis(h, height, align_corners, logits.device), axis(w, width, align_corners, logits.device)
+
+
+def _sizes(logits: Tensor, target: Tensor) -> tuple[int, int, int]:
+    return logits.shape[1], target.shape[1], target.shape[2]
+
+
+def _same(logits: Tensor, target: Tensor) -> bool:
+    return logits.shape[2:] == target.shape[1:]
+
+
+def _wide(logits: Tensor) -> bool:
+    """Whether a place in an image of the logits needs 64 bits."""
+    return sum((size - 1) * stride for size, stride in zip(logits.shape[1:], logits.stride()[1:], strict=True)) >= 2**31

@@ -1,0 +1,111 @@
+"""Forward kernel of the softmax family: what a pixel's loss, and later its gradient, need of all channels."""
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .parts import along_row, exp, focal_softplus
+
+
+@triton.jit
+def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, inverse, pull, entropy, partial, pieces, left_y, share_y,
+               left_x, share_x, gamma, complement, channels, height, width, low_height, low_width, stride_n, stride_c, stride_y,
+               stride_x, WIDE: tl.constexpr, SAME: tl.constexpr, FOCAL: tl.constexpr, COMPLEMENT: tl.constexpr,
+               BLOCK_C: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr):
+    """Walk over the channels of BLOCK_Y x BLOCK_X output pixels with a running maximum and sum of exponentials.
+
+    The rows of a program lie between the same two rows of logits, so each logit is loaded once for all of them, and a further
+    row costs one multiplication and addition per channel.
+
+    The sums run over the wrong classes only; the label's logit is interpolated by itself. With d = log(sum exp v) - v_y:
+    loss = softplus(d), 1 - p_y = sigmoid(d), and the slope in a wrong class is its share of d loss / d d. Nothing cancels where a
+    pixel is almost right, as p_y - 1 would, nor where logits are large.
+
+    Writes per pixel: the peak of the wrong logits, the inverse of sum exp(v - peak), pull = coefficient * d loss / d d, and with
+    COMPLEMENT the entropy minus log sum exp(v - peak); and one sum of losses per program.
+    """
+    n = tl.program_id(2).to(tl.int64)
+    first = tl.load(pieces + 2 * tl.program_id(1))
+    stop = tl.load(pieces + 2 * tl.program_id(1) + 1)
+    y = first + tl.arange(0, BLOCK_Y)[:, None]
+    x = tl.program_id(0) * BLOCK_X + tl.arange(0, BLOCK_X)[None, :]
+    inside = (y < stop) & (x < width)
+    pixel = (n * height + y) * width + x
+    label = tl.load(target + pixel, mask=inside, other=0).to(tl.int32)
+
+    above = tl.load(left_y + first)
+    below = tl.minimum(above + 1, low_height - 1)
+    down = tl.load(share_y + y, mask=y < stop, other=0.0)
+    across = tl.load(share_x + x, mask=x < width, other=0.0)
+    left = tl.load(left_x + x, mask=x < width, other=0)
+    right = tl.minimum(left + 1, low_width - 1)
+    if WIDE:
+        left, right, above, below, label_c = left.to(tl.int64), right.to(tl.int64), above.to(tl.int64), below.to(tl.int64), \
+            label.to(tl.int64)
+    else:
+        label_c = label
+    left = x * stride_x if SAME else left * stride_x
+    right = right * stride_x
+    image = logits + n * stride_n
+
+    # The label's own logit, from its four corners.
+    corner = image + label_c * stride_c + above * stride_y
+    own = along_row(corner, left, right, across, inside, SAME)
+    if not SAME:
+        own += (along_row(corner + (below - above) * stride_y, left, right, across, inside, SAME) - own) * down
+    if scale is not None:
+        own *= tl.load(scale + label)
+    if bias is not None:
+        own += tl.load(bias + label)
+
+    peak = tl.full((BLOCK_Y, BLOCK_X), float('-inf'), tl.float32)
+    total = tl.zeros((BLOCK_Y, BLOCK_X), tl.float32)
+    moment = tl.zeros((BLOCK_Y, BLOCK_X), tl.float32)  # sum of e log e, for the entropy
+    strongest = tl.full((BLOCK_Y, BLOCK_X), float('-inf'), tl.float32)
+    rival = tl.zeros((BLOCK_Y, BLOCK_X), tl.int32)
+    for start in range(0, channels, BLOCK_C):
+        c = start + tl.arange(0, BLOCK_C)[:, None, None]
+        exists = c < channels
+        row = image + (c.to(tl.int64) if WIDE else c) * stride_c + above * stride_y
+        z = along_row(row, left[None], right[None], across[None], exists, SAME)
+        if SAME:
+            z = tl.where(exists, z, float('-inf'))
+        else:
+            drop = along_row(row + (below - above) * stride_y, left[None], right[None], across[None], exists, SAME) - z
+            z = tl.where(exists, z, float('-inf')) + drop * down[None]
+        wrong = c != label[None]
+        if relief is not None:
+            raw = tl.where(wrong, z, float('-inf'))
+            highest = tl.max(raw, 0)
+            lowest_id = tl.min(tl.where(raw == highest[None], c, channels), 0)  # ties keep the lower id
+            rival = tl.where(highest > strongest, lowest_id, rival)
+            strongest = tl.maximum(highest, strongest)
+        if scale is not None:
+            z *= tl.load(scale + c, mask=exists, other=1.0)
+        if bias is not None:
+            z += tl.load(bias + c, mask=exists, other=0.0)
+        v = tl.where(wrong, z, float('-inf'))
+        before = peak
+        peak = tl.maximum(before, tl.max(v, 0))  # finite: two channels or more are in the first block
+        decay = exp(before - peak)
+        e = exp(v - peak[None])
+        if COMPLEMENT:
+            shift = tl.where(total > 0, before - peak, 0.0)
+            moment = decay * (moment + total * shift) + tl.sum(tl.where(e > 0, e * (v - peak[None]), 0.0), 0)
+        total = decay * total + tl.sum(e, 0)
+
+    gap = tl.log(total)
+    if margin is not None:
+        gap += tl.load(margin + label)
+    if relief is not None:
+        gap -= tl.load(relief + tl.minimum(rival, channels - 1))  # the bound is for logits that are not numbers
+    factor = tl.load(coefficient + pixel, mask=inside, other=0.0)
+    loss, slope = focal_softplus((peak - own) + gap, gamma, FOCAL)
+    if COMPLEMENT:
+        loss += complement * (tl.log(total) - moment / total)
+        tl.store(entropy + pixel, -moment / total, mask=inside)
+    tl.store(peaks + pixel, peak, mask=inside)
+    tl.store(inverse + pixel, 1.0 / total, mask=inside)
+    tl.store(pull + pixel, factor * slope, mask=inside)
+    program = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
+    tl.store(partial + program, tl.sum(tl.where(inside, factor * loss, 0.0)))
