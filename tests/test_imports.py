@@ -12,10 +12,11 @@ from conftest import ROOT
 ALLOWED = {
     'functional': set(),
     'kernels': {'functional'},
-    'stats': {'files', 'stack', 'registry'},
+    'dispatch': {'functional', 'kernels'},
+    'stats': {'files', 'signals', 'stack', 'registry'},
     'weights': {'files', 'stats', 'registry', 'functional'},
-    'losses': {'functional', 'kernels', 'stats', 'weights', 'registry'},
-    'heads': {'functional', 'kernels', 'stats', 'registry'},
+    'losses': {'functional', 'dispatch', 'stats', 'weights', 'registry'},
+    'heads': {'functional', 'dispatch', 'stats', 'registry'},
     'metrics': {'functional', 'stats', 'registry'},
     'hooks': {'functional', 'stats', 'weights', 'heads', 'datasets', 'analysis', 'files', 'signals', 'registry'},
     'datasets': {'stats', 'weights', 'registry'},
@@ -59,7 +60,8 @@ def test_arrows(path) -> None:
 def test_functional_imports_nothing_but_torch(path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and not node.level:
-            assert node.module.split('.')[0] in ('__future__', 'collections', 'math', 'torch', 'typing')
+            assert node.module.split('.')[0] in (
+                '__future__', 'collections', 'dataclasses', 'functools', 'itertools', 'math', 'torch', 'typing')
         elif isinstance(node, ast.Import):
             assert all(alias.name.split('.')[0] in ('math', 'torch') for alias in node.names)
 

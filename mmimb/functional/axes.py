@@ -1,9 +1,9 @@
 """One axis of a bilinear up-sampling: as a matrix, and as cells within which the samples are evenly spaced."""
 from __future__ import annotations
 
-import functools
-import itertools
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, floa
     return (sample + 0.5) * step - 0.5, step
 
 
-@functools.lru_cache(64)
+@lru_cache(64)
 def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype) -> Tensor | None:
     """Return the ``(large, small)`` matrix that interpolates along an axis; None where it would change nothing."""
     if small == large:
@@ -69,7 +69,7 @@ class Cells:
         return len(self.left)
 
 
-@functools.lru_cache(64)
+@lru_cache(64)
 def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> Cells:
     """Return the cells of an axis, with at most ``most`` phases: of two lengths, the one with fewer fillings."""
     place, step = positions(small, large, align_corners)
@@ -89,5 +89,5 @@ def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> C
     edge = (base < 0) | (base == small - 1)  # constant: a filling cannot leave the range of the ends
     beyond = (offset + (phases - 1) * step - 1).masked_fill(edge, 0).clamp(min=0).max()
     jumps = [0, *((base.diff() != 1).nonzero().flatten() + 1).tolist(), len(base)]
-    runs = tuple((a, b, int(base[a])) for a, b in itertools.pairwise(jumps))
+    runs = tuple((a, b, int(base[a])) for a, b in pairwise(jumps))
     return Cells(phases, step, base, offset, sample, counts.double(), runs, float(1 + 2 * beyond))

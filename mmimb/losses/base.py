@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..functional import REDUCTIONS, split_ignore
+from ..dispatch import Upsample, check_mode
+from ..functional import REDUCTIONS, split_ignore, upsampled
 from ..stats import StatsModule
 from ..stats.checks import number, whole_number
 from ..weights import build_class_weight
@@ -69,14 +72,24 @@ class SegLoss(StatsModule):
         """Questions of :mod:`mmimb.testing` that are no fair demand of this loss, with the reason."""
         return {} if self.sigmoid else {'binary': 'without a sigmoid per channel, a loss needs two channels or more'}
 
+    @property
+    def obstacle(self) -> str:
+        """Why the loss needs logits of the size of the labels; empty if it can be computed without them."""
+        return 'it is no sum over pixels'
+
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         """Return the reduced loss of checked inputs: labels in range where ``valid``, 0 elsewhere."""
         raise NotImplementedError
 
+    def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
+              reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
+        """Return the same value from logits of low resolution; for losses without an :attr:`obstacle`."""
+        raise NotImplementedError
+
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None,
                 avg_factor: float | Tensor | None = None, reduction_override: str | None = None,
-                ignore_index: int | None = None) -> Tensor:
+                ignore_index: int | None = None, upsample: Upsample | None = None) -> Tensor:
         """Compute the loss as mmseg's decode heads ask for it.
 
         Args:
@@ -86,29 +99,38 @@ class SegLoss(StatsModule):
             avg_factor: What ``'mean'`` divides by, instead of the rule of ``normalize``.
             reduction_override: Replaces ``reduction`` for this call.
             ignore_index: Replaces the constructor's for this call.
+            upsample: Tells that the logits are ``(N, C, h, w)`` to be interpolated to the size of the labels, and how.
 
         Returns:
             A scalar, or ``(N, *)`` with zeros at ignored pixels for ``'none'``; exactly 0 where no pixel is valid.
 
         Raises:
-            ValueError: Shapes or classes do not fit, a label is out of range, the reduction is unknown.
+            ValueError: Shapes or classes do not fit, a label is out of range, the reduction is unknown, the way to up-sample
+                does not exist for the loss, the device or the dtype.
         """
         reduction = self.reduction if reduction_override is None else self.checked_reduction(reduction_override)
         if avg_factor is not None and reduction != 'mean':
             raise ValueError(f"`avg_factor` must be None unless reduction='mean', got {avg_factor!r}")
         self.prepare()
-        logits, target = self._checked(logits, target)
+        self._check(logits, target, upsample)
         labels = max(logits.shape[1], 2)
-        target, valid = split_ignore(target, self.ignore_index if ignore_index is None else ignore_index, labels)
-        return self.loss_weight * self.value(logits, target, valid, weight=weight, reduction=reduction,
-                                             class_weight=self._class_weight(logits), avg_factor=avg_factor)
+        target, valid = split_ignore(target.long(), self.ignore_index if ignore_index is None else ignore_index, labels)
+        compute: Any = self.value
+        if upsample is not None and not self._needs_pixels(upsample, weight, reduction):
+            compute = partial(self.total, upsample=upsample)
+        elif upsample is not None:
+            logits = upsampled.upsample(logits, target.shape[1:], upsample.align_corners)
+        else:
+            logits = logits if logits.dtype.itemsize >= 4 else logits.float()
+        return self.loss_weight * compute(logits, target, valid, weight=weight, reduction=reduction,
+                                          class_weight=self._class_weight(logits), avg_factor=avg_factor)
 
     def vector(self, name: str, logits: Tensor) -> Tensor:
-        """Return vector ``name`` in the dtype of ``(N, C, *)`` logits, or refuse it if it has not C entries."""
+        """Return vector ``name`` for ``(N, C, *)`` logits, in float32 at least, or refuse it if it has not C entries."""
         vector: Tensor = getattr(self, name)
         if vector.numel() != logits.shape[1]:
             raise ValueError(f'`stats` must have the {logits.shape[1]} classes of the logits, got {vector.numel()}')
-        return vector.to(logits.device, logits.dtype)
+        return vector.to(logits.device, torch.promote_types(logits.dtype, torch.float32))
 
     def checked_reduction(self, reduction: str) -> str:
         """Return ``reduction`` if the loss has it."""
@@ -123,10 +145,22 @@ class SegLoss(StatsModule):
         weight, labels = self.class_weight.weight, max(logits.shape[1], 2)
         if weight.numel() != labels:
             raise ValueError(f'`class_weight` must have one entry per class ({labels}), got {weight.numel()}')
-        return weight.to(logits.device, logits.dtype)
+        return weight.to(logits.device, torch.promote_types(logits.dtype, torch.float32))
 
-    def _checked(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        if logits.ndim < 2 or target.shape != logits.shape[:1] + logits.shape[2:]:
+    def _needs_pixels(self, upsample: Upsample, weight: Tensor | None, reduction: str) -> bool:
+        obstacle = self.obstacle
+        if reduction == 'none':
+            obstacle = "reduction='none' asks for a value per pixel"
+        elif weight is not None and weight.requires_grad:
+            obstacle = 'the pixel weights want a gradient'
+        check_mode(upsample.mode, type(self).__name__, obstacle)
+        return bool(obstacle) or upsample.mode == 'stock'
+
+    def _check(self, logits: Tensor, target: Tensor, upsample: Upsample | None) -> None:
+        if upsample is not None and (logits.ndim != 4 or target.ndim != 3 or len(logits) != len(target)):
+            raise ValueError(f'`target` must have the shape (N, H, W) for (N, C, h, w) logits, got {tuple(target.shape)} for '
+                             f'{tuple(logits.shape)}')
+        if upsample is None and (logits.ndim < 2 or target.shape != logits.shape[:1] + logits.shape[2:]):
             raise ValueError(f'`target` must have the shape (N, *) of (N, C, *) logits, got {tuple(target.shape)} '
                              f'for {tuple(logits.shape)}')
         if logits.shape[1] < 2 and not self.sigmoid:
@@ -134,7 +168,6 @@ class SegLoss(StatsModule):
                              'out_channels=1 need a sigmoid loss')
         if target.is_floating_point() or target.is_complex():
             raise TypeError(f'`target` must hold integer labels, got {target.dtype}')
-        return logits if logits.dtype.itemsize >= 4 else logits.float(), target.long()
 
 
 def _default_name(name: str) -> str:

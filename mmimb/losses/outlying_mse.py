@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..dispatch import Formula
 from ..functional import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from ..registry import MODELS
 from ..stats import ClassStats
@@ -52,3 +53,7 @@ class OutlyingMSELoss(PixelLoss):
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         loss = outlying_squared_error(logits, target, self.vector('labels', logits), class_weight=class_weight)
         return loss / AUTO_TARGET if self.alpha == 'auto' else loss
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        factor = 1 / AUTO_TARGET if self.alpha == 'auto' else 1.0
+        return Formula('squared_error', {'labels': self.vector('labels', logits)}, factor)

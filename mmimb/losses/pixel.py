@@ -5,19 +5,43 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..dispatch import Formula, Upsample, implementation
 from ..functional import reduce_pixels
+from ..functional.strips import sum_over_strips
 from .base import SegLoss
 
 
 class PixelLoss(SegLoss):
     """A loss with one value per pixel, averaged over the valid pixels. Subclasses implement :meth:`per_pixel`.
 
+    Those that are one of our formulas say it in :meth:`formula`: it is faster on low-resolution logits, and there are kernels.
+
     The arguments are those of :class:`SegLoss`.
     """
+
+    @property
+    def obstacle(self) -> str:
+        kind = type(self)
+        if kind.value is not PixelLoss.value:
+            return 'it has a value() of its own'
+        if kind.select is not PixelLoss.select:
+            return 'it chooses among all pixels of the batch'
+        return '' if self._has_formula() else self.exempt.get('rows', '')
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         """Return the ``(N, *)`` losses of ``(N, C, *)`` logits, in their dtype; ignored pixels may hold any finite number."""
         raise NotImplementedError
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        """Return :meth:`per_pixel` as a formula, without weights of labels; None if it is none of ours.
+
+        Args:
+            logits: ``(N, C, h, w)`` scores, of which only shape, dtype and device count.
+            target: ``(N, H, W)`` labels, 0 where ignored.
+            valid: ``(N, H, W)`` mask of the others.
+            class_weight: ``(C,)`` weights; those of channels are part of the formula, those of labels are not.
+        """
+        return None
 
     def select(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Return the ``(N, *)`` mask of the pixels that count: all valid ones, unless a loss chooses among them."""
@@ -32,6 +56,27 @@ class PixelLoss(SegLoss):
         if avg_factor is None:
             avg_factor = self._divisor(valid, weight, self.weight_of(target, class_weight, logits.shape[1]))
         return reduce_pixels(loss, valid, weight=weight, divisor=avg_factor)
+
+    def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
+              reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        used = self.weight_of(target, class_weight, logits.shape[1])
+        coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
+        if reduction == 'mean':
+            coefficient = coefficient / (self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
+        formula = self.formula(logits, target, valid, class_weight) if self._has_formula() else None
+        functions = implementation(upsample.mode, formula, logits)
+        if formula is None:
+            return sum_over_strips(logits, coefficient, lambda z, images, rows: self.per_pixel(
+                z, target[images, rows], valid[images, rows], class_weight), align_corners=upsample.align_corners)
+        if used is not None and used.ndim:
+            coefficient = coefficient * used
+        return formula.total(functions, logits, target, coefficient, upsample.align_corners)
+
+    def _has_formula(self) -> bool:
+        """Whether the formula is of the class that :meth:`per_pixel` is of, or of one derived from it."""
+        places = {name: place for place, kind in reversed(list(enumerate(type(self).__mro__))) for name in vars(kind)}
+        return type(self).formula is not PixelLoss.formula and places['formula'] <= places['per_pixel']
 
     def weight_of(self, target: Tensor, class_weight: Tensor | None, channels: int) -> Tensor | None:
         """Return the weight that a pixel's loss was multiplied by, as ``(N, *)`` or a scalar."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..dispatch import Formula
 from ..functional import (
     adjusted_binary_cross_entropy,
     adjusted_cross_entropy,
@@ -39,6 +40,12 @@ class ChannelLoss(PixelLoss):
             return loss[:, 0] * class_weight[target]
         return (loss * per_class(class_weight, loss)).mean(1)
 
+    def channel_factor(self, logits: Tensor, class_weight: Tensor | None) -> Tensor | None:
+        """Return the ``(N, C)`` weights of the channels; with one channel there are none, labels have them."""
+        if class_weight is None or logits.shape[1] == 1:
+            return None
+        return class_weight.expand(len(logits), -1)
+
 
 @MODELS.register_module()
 class BinaryCrossEntropyLoss(ChannelLoss):
@@ -47,6 +54,9 @@ class BinaryCrossEntropyLoss(ChannelLoss):
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target))
         return self.average(loss, target, class_weight)
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        return Formula('binary_cross_entropy', {'factor': self.channel_factor(logits, class_weight)})
 
 
 @MODELS.register_module()
@@ -70,6 +80,11 @@ class FocalLoss(ChannelLoss):
             return adjusted_cross_entropy(logits, target, class_weight=class_weight, gamma=self.gamma)
         loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), gamma=self.gamma)
         return self.average(loss, target, class_weight)
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        if not self.sigmoid:
+            return Formula('cross_entropy', {'gamma': self.gamma})
+        return Formula('binary_cross_entropy', {'gamma': self.gamma, 'factor': self.channel_factor(logits, class_weight)})
 
 
 @MODELS.register_module()
@@ -118,14 +133,22 @@ class DistributionBalancedLoss(ChannelLoss):
         return {'count': count.clamp(min=1), 'bias': log_odds_bias(count, total or 1, self.kappa)}
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        if logits.shape[1] == 1:
-            raise ValueError('`logits` must have a channel per class for DistributionBalancedLoss (one channel has no classes '
-                             f'to balance), got {tuple(logits.shape)}')
-        count = self.vector('count', logits)
-        positive = positive_channels(logits, target)
-        loss = adjusted_binary_cross_entropy(logits, positive, bias=self.vector('bias', logits), lam=self.lam,
-                                             factor=self._factor(count, positive, target, valid), gamma=self.gamma)
+        factor, table = self._rebalancing(logits, target, valid)
+        if table is not None:
+            factor = table[target].movedim(-1, 1)
+        elif factor is not None:
+            factor = factor.view(factor.shape + (1,) * (logits.ndim - 2))
+        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), bias=self.vector('bias', logits),
+                                             lam=self.lam, factor=factor, gamma=self.gamma)
         return self.balance * self.average(loss, target, class_weight)
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        factor, table = self._rebalancing(logits, target, valid)
+        channels = self.channel_factor(logits, class_weight)
+        if channels is not None:
+            factor = channels if factor is None else factor * channels
+        return Formula('binary_cross_entropy', {'bias': self.vector('bias', logits), 'lam': self.lam, 'gamma': self.gamma,
+                                                'factor': factor, 'table': table}, self.balance)
 
     @property
     def exempt(self) -> dict[str, str]:
@@ -133,12 +156,14 @@ class DistributionBalancedLoss(ChannelLoss):
         binary = {'binary': 'one channel has no classes to balance'}
         return {**super().exempt, **binary, **(rows if self.presence == 'image' else {})}
 
-    def _factor(self, count: Tensor, positive: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """Return the re-balancing weights, ready to broadcast over ``(N, C, *)``."""
-        if self.presence == 'image':
-            present = positive & valid.unsqueeze(1)
-            present = present.flatten(2).any(2) if positive.ndim > 2 else present
-            weight = rebalancing(present.to(count.dtype), count, **self.smooth_map)
-            return weight.view(weight.shape + (1,) * (positive.ndim - 2))
-        table = rebalancing(torch.eye(len(count), dtype=count.dtype, device=count.device), count, **self.smooth_map)
-        return table[target].movedim(-1, 1)
+    def _rebalancing(self, logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the weights of the channels by image, ``(N, C)``, or by label, ``(C, C)``; one of the two is None."""
+        if logits.shape[1] == 1:
+            raise ValueError('`logits` must have a channel per class for DistributionBalancedLoss (one channel has no classes '
+                             f'to balance), got {tuple(logits.shape)}')
+        count = self.vector('count', logits)
+        if self.presence == 'pixel':
+            return None, rebalancing(torch.eye(len(count), dtype=count.dtype, device=count.device), count, **self.smooth_map)
+        present = count.new_zeros(len(target), len(count) + 1)  # ignored pixels are present in a last class of their own
+        present.scatter_(1, target.masked_fill(~valid, len(count)).unsqueeze(-1).flatten(1), 1.0)
+        return rebalancing(present[:, :-1], count, **self.smooth_map), None

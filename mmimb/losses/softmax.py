@@ -4,9 +4,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..dispatch import Formula
 from ..functional import adjusted_cross_entropy, complement_cross_entropy, hardest, log_prior, margins, temperatures
 from ..registry import MODELS
 from ..stats import ClassStats
@@ -14,12 +16,23 @@ from ..stats.checks import number, whole_number
 from .pixel import PixelLoss
 
 
-@MODELS.register_module()
-class CrossEntropyLoss(PixelLoss):
-    """Cross-entropy whose class weights survive ignored pixels and whose mean counts valid pixels only."""
+class SoftmaxLoss(PixelLoss):
+    """A loss that is :func:`mmimb.functional.adjusted_cross_entropy` with the arguments that :meth:`adjustment` gives."""
+
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        """Return scale, bias, margin, relief and gamma, as far as the loss has them, for ``(N, C, *)`` logits."""
+        return {}
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return adjusted_cross_entropy(logits, target, class_weight=class_weight)
+        return adjusted_cross_entropy(logits, target, class_weight=class_weight, **self.adjustment(logits))
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        return Formula('cross_entropy', self.adjustment(logits))
+
+
+@MODELS.register_module()
+class CrossEntropyLoss(SoftmaxLoss):
+    """Cross-entropy whose class weights survive ignored pixels and whose mean counts valid pixels only."""
 
 
 @MODELS.register_module()
@@ -40,9 +53,12 @@ class ComplementCrossEntropyLoss(PixelLoss):
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         return complement_cross_entropy(logits, target, gamma=self.gamma, class_weight=class_weight)
 
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+        return Formula('cross_entropy', {'complement': self.gamma})
+
 
 @MODELS.register_module()
-class LDAMLoss(PixelLoss):
+class LDAMLoss(SoftmaxLoss):
     """Cross-entropy with larger margins for rarer classes (LDAM, arXiv 1906.07413).
 
     Args:
@@ -63,9 +79,9 @@ class LDAMLoss(PixelLoss):
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
         return {'margin': margins(ClassStats.load(source).counts('pixels'), self.max_margin)}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        margin = self.scale * self.vector('margin', logits)
-        return adjusted_cross_entropy(self.scale * logits, target, margin=margin, class_weight=class_weight)
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        margin = self.vector('margin', logits)
+        return {'scale': torch.full_like(margin, self.scale), 'margin': self.scale * margin}
 
 
 @MODELS.register_module()
@@ -83,14 +99,13 @@ class ELMLoss(LDAMLoss):
         self.lam = number('lam', lam)
         super().__init__(stats, max_margin, scale, **common)
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        margin = self.scale * self.vector('margin', logits)
-        return adjusted_cross_entropy(self.scale * logits, target, margin=margin, relief=self.lam * margin,
-                                      class_weight=class_weight)
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        adjustment = super().adjustment(logits)
+        return {**adjustment, 'relief': self.lam * adjustment['margin']}
 
 
 @MODELS.register_module()
-class LogitAdjustmentLoss(PixelLoss):
+class LogitAdjustmentLoss(SoftmaxLoss):
     """Cross-entropy on ``z + tau * log(prior)`` (arXiv 2007.07314).
 
     Args:
@@ -108,12 +123,12 @@ class LogitAdjustmentLoss(PixelLoss):
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
         return {'bias': self.tau * log_prior(ClassStats.load(source).counts('pixels'))}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return adjusted_cross_entropy(logits, target, bias=self.vector('bias', logits), class_weight=class_weight)
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        return {'bias': self.vector('bias', logits)}
 
 
 @MODELS.register_module()
-class VSLoss(PixelLoss):
+class VSLoss(SoftmaxLoss):
     """Cross-entropy with a factor and an offset per class (vector scaling, arXiv 2103.01550).
 
     Args:
@@ -135,13 +150,12 @@ class VSLoss(PixelLoss):
         counts = ClassStats.load(source).counts('pixels')
         return {'factor': temperatures(counts, self.gamma), 'bias': self.tau * log_prior(counts)}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return adjusted_cross_entropy(logits, target, scale=self.vector('factor', logits), bias=self.vector('bias', logits),
-                                      class_weight=class_weight)
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        return {'scale': self.vector('factor', logits), 'bias': self.vector('bias', logits)}
 
 
 @MODELS.register_module()
-class OhemCrossEntropyLoss(PixelLoss):
+class OhemCrossEntropyLoss(SoftmaxLoss):
     """Cross-entropy on the hardest pixels of the batch (online hard example mining, arXiv 1604.03540).
 
     Args:
@@ -166,6 +180,3 @@ class OhemCrossEntropyLoss(PixelLoss):
     def select(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         confidence = (-F.cross_entropy(logits.detach(), target, reduction='none')).exp()
         return hardest(confidence, valid, thresh=self.thresh, min_kept=self.min_kept)
-
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return adjusted_cross_entropy(logits, target, class_weight=class_weight)

@@ -1,0 +1,92 @@
+"""The one place that decides how a loss gets from low-resolution logits to labels of full resolution."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from .functional import strips
+
+MODES = ('auto', 'fused', 'strip', 'stock')
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """How the logits come to the size of the labels.
+
+    Args:
+        mode: ``'stock'`` up-samples them and computes the loss on the result. The others never hold full-resolution logits:
+            ``'strip'`` goes through them strip by strip, on any device, ``'fused'`` is a Triton kernel. ``'auto'`` is the first
+            of ``'fused'``, ``'strip'`` and ``'stock'`` that there is for the loss, the device and the dtype.
+        align_corners: As in ``F.interpolate``.
+    """
+
+    mode: str = 'auto'
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f'`upsample` must be one of {MODES}, got {self.mode!r}')
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A loss as one of the functions of :mod:`mmimb.functional.upsampled`.
+
+    Args:
+        name: Of the function, without ``upsampled_``.
+        arguments: Its keyword arguments.
+        factor: What its value is multiplied by.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    factor: float = 1.0
+
+    def total(self, functions: ModuleType, logits: Tensor, target: Tensor, coefficient: Tensor, align_corners: bool) -> Tensor:
+        """Return the sum of the losses times the coefficients, by the function of that name in a module of them."""
+        coefficient = coefficient if self.factor == 1 else self.factor * coefficient
+        value: Tensor = getattr(functions, f'upsampled_{self.name}')(logits, target, coefficient, align_corners=align_corners,
+                                                                     **self.arguments)
+        return value
+
+
+def check_mode(mode: str, loss: str, obstacle: str) -> None:
+    """Refuse a mode without full-resolution logits for a loss that cannot do without them, for the reason ``obstacle``."""
+    if obstacle and mode in ('fused', 'strip'):
+        raise ValueError(f"`upsample` must be 'auto' or 'stock' for {loss} ({obstacle}), got {mode!r}")
+
+
+def implementation(mode: str, formula: Formula | None, logits: Tensor) -> ModuleType:
+    """Return the module whose functions compute a formula from low-resolution logits: the kernels or the strips.
+
+    Args:
+        mode: One of ``MODES``, but for ``'stock'``.
+        formula: None for a loss that is computed by its own eager function in each strip.
+        logits: ``(N, C, h, w)`` scores.
+
+    Raises:
+        ValueError: The mode is ``'fused'``, and there is no kernel; the message says why, and what to write instead.
+    """
+    if mode == 'strip' or (mode == 'auto' and logits.device.type != 'cuda'):
+        return strips
+    reason = _no_kernel(formula, logits)
+    if not reason:
+        return import_module('mmimb.kernels')
+    if mode == 'fused':
+        raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' here ({reason}), got 'fused'")
+    return strips
+
+
+def _no_kernel(formula: Formula | None, logits: Tensor) -> str:
+    """Return why no kernel computes this; nothing if one does."""
+    if formula is None:
+        return 'there is no kernel for this loss'
+    if find_spec('mmimb.kernels') is None or find_spec('triton') is None:
+        return 'the kernels need mmimb.kernels and the package triton'
+    return import_module('mmimb.kernels').supports(formula.name, logits) or ''
