@@ -1,0 +1,157 @@
+"""Counts after the whole pipeline: what a batch holds, the same for any number of processes."""
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmimb.stats import build_split
+from mmimb.stats.crops import count_crops
+
+CLASSES = ('sky', 'road', 'sign')
+LOAD, PACK = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]
+HEIGHT, WIDTH = 24, 32
+CROP = [dict(type='RandomCrop', crop_size=(8, 8)), dict(type='RandomFlip', prob=0.5)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six images: sky above, road below, a sign of 4 x 4 pixels in two of them, two ignored rows."""
+    for kind in ('images', 'annotations'):
+        (tmp_path / kind / 'train').mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        label = np.zeros((HEIGHT, WIDTH), np.uint8)
+        label[10 + i % 3:] = 1
+        label[-2:] = 255
+        if i in (1, 4):
+            label[6:10, 20:24] = 2
+        Image.fromarray(label).save(tmp_path / f'annotations/train/{i}.png')
+        Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(tmp_path / f'images/train/{i}.jpg')
+    return tmp_path
+
+
+def leaf(folder, *transforms, **rest) -> dict:
+    return {'type': 'BaseSegDataset', 'data_root': str(folder), 'metainfo': dict(classes=CLASSES),
+            'data_prefix': dict(img_path='images/train', seg_map_path='annotations/train'),
+            'pipeline': [*LOAD, *transforms, *PACK], **rest}
+
+
+def build(dataset: dict):
+    return build_split(Config(dict(train_dataloader=dict(dataset=dataset))))
+
+
+def whole(folder, change=lambda label: label) -> tuple[np.ndarray, np.ndarray, int]:
+    """Pixels, images and ignored pixels from the files."""
+    labels = [change(np.array(Image.open(file)).astype(int)) for file in sorted((folder / 'annotations/train').iterdir())]
+    pixels = np.array([[(label == c).sum() for c in range(3)] for label in labels])
+    return pixels.sum(0), (pixels > 0).sum(0), sum(int((label == 255).sum()) for label in labels)
+
+
+def test_a_pipeline_that_crops_nothing_gives_the_whole_images(folder) -> None:
+    pixels, images, ignored = whole(folder)
+    counts = count_crops(build(leaf(folder, dict(type='RandomFlip', prob=0.5))), 3)
+    assert counts.pixels == tuple(3 * pixels)
+    assert counts.images == tuple(3 * images)
+    assert (counts.ignored_pixels, counts.num_crops, counts.problems) == (3 * ignored, 18, ())
+    assert counts.to_dict() == dict(per_image=3, seed=0, pixels=list(counts.pixels), images=list(counts.images),
+                                    ignored_pixels=3 * ignored, num_crops=18)
+
+
+def test_label_settings_of_the_dataset_are_applied(folder) -> None:
+    pixels, images, _ = whole(folder, lambda label: np.where(np.isin(label, (0, 255)), 255, label - 1))
+    counts = count_crops(build(leaf(folder, reduce_zero_label=True)), 1)
+    assert (counts.pixels, counts.images) == (tuple(pixels), tuple(images))
+    kept = count_crops(build(leaf(folder)), 1, ignore_index=0)
+    assert kept.pixels[0] == 0
+    assert kept.ignored_pixels == whole(folder)[0][0]
+
+
+def test_crops_resizing_and_padding_are_those_of_the_pipeline(folder) -> None:
+    counts = count_crops(build(leaf(folder, *CROP)), 50)
+    assert counts.num_crops == 300
+    assert sum(counts.pixels) + counts.ignored_pixels == 300 * 64
+    # each column of crop places: a sign pixel is in the crop with probability (places that cover it) / (all places)
+    rows, columns = HEIGHT - 8 + 1, WIDTH - 8 + 1
+    covered = sum(len({t for t in range(rows) if t <= y < t + 8}) * len({x0 for x0 in range(columns) if x0 <= x < x0 + 8})
+                  for y in range(6, 10) for x in range(20, 24)) / (rows * columns)
+    assert counts.pixels[2] == pytest.approx(2 * 50 * covered, rel=.35)
+    doubled = count_crops(build(leaf(folder, dict(type='Resize', scale=(2 * WIDTH, 2 * HEIGHT)))), 1)
+    assert doubled.pixels == tuple(4 * whole(folder)[0])
+    padded = count_crops(build(leaf(folder, dict(type='Pad', size=(40, WIDTH), pad_val=dict(img=0, seg=255)))), 1)
+    assert padded.pixels == tuple(whole(folder)[0])
+    assert padded.ignored_pixels == whole(folder)[2] + 6 * (40 - HEIGHT) * WIDTH
+
+
+def test_any_number_of_workers_gives_the_same_counts(folder) -> None:
+    dataset = build(leaf(folder, *CROP, dict(type='PhotoMetricDistortion')))
+    counts = [count_crops(dataset, 3, 5, workers=workers) for workers in (0, 1, 2)]
+    assert counts[0] == counts[1] == counts[2]
+    assert count_crops(dataset, 3, 6) != counts[0]
+
+
+def test_crops_of_an_image_differ_and_the_first_ones_stay(folder) -> None:
+    dataset = build(leaf(folder, *CROP))
+    one, two, three = (np.array(count_crops(dataset, k).pixels) for k in (1, 2, 3))
+    assert (two - one != one).any(), 'the second crop is not the first again'
+    assert (two >= one).all()
+    assert (three >= two).all()
+
+
+def test_wrappers_count_what_they_draw(folder) -> None:
+    plain = count_crops(build(leaf(folder)), 2)
+    assert count_crops(build(dict(type='RepeatDataset', times=7, dataset=leaf(folder))), 2) == plain
+    joined = count_crops(build(dict(type='ConcatDataset', datasets=[leaf(folder), leaf(folder)])), 2)
+    assert joined.pixels == tuple(2 * p for p in plain.pixels)
+    assert joined.num_crops == 2 * plain.num_crops
+    from mmengine.dataset import ClassBalancedDataset
+    dataset = build(leaf(folder))
+    dataset.get_cat_ids = lambda index: [0, 2] if index in (1, 4) else [0]
+    balanced = count_crops(ClassBalancedDataset(dataset, oversample_thr=0.9), 2)
+    assert balanced.pixels[2] / sum(balanced.pixels) > 1.2 * plain.pixels[2] / sum(plain.pixels)
+
+
+def test_images_that_cannot_be_read_are_named_and_left_out(folder) -> None:
+    (folder / 'images/train/2.jpg').write_bytes(b'no image')
+    counts = count_crops(build(leaf(folder)), 2, workers=1)
+    assert counts.num_crops == 10
+    problem, = counts.problems
+    assert problem.startswith(str(folder / 'images/train/2.jpg') + ': ')
+    for file in (folder / 'images/train').iterdir():
+        file.write_bytes(b'')
+    with pytest.raises(ValueError, match=r'must give labelled pixels, got none in 12 crops \('):
+        count_crops(build(leaf(folder)), 2)
+
+
+def test_a_pipeline_without_labels_is_refused(folder) -> None:
+    bare = dict(leaf(folder), pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
+    with pytest.raises(ValueError, match=r'`pipeline` must end in PackSegInputs with labels, got none'):
+        count_crops(build(bare), 1)
+    open_end = dict(leaf(folder), pipeline=LOAD)
+    assert count_crops(build(open_end), 1).pixels == tuple(whole(folder)[0])
+
+
+@pytest.mark.parametrize(('arguments', 'rule'), [
+    (dict(per_image=0), '`crops` must be at least 1'), (dict(per_image=1, seed=-1), '`seed` must be at least 0'),
+    (dict(per_image=1, workers=-1), '`workers` must be at least 0')])
+def test_wrong_arguments(folder, arguments, rule) -> None:
+    with pytest.raises(ValueError, match=rule):
+        count_crops(build(leaf(folder)), **arguments)
+
+
+def test_random_state_of_the_caller_stays(folder) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    expected = random.random(), np.random.rand(), float(torch.rand(()))  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    seen = []
+    count_crops(build(leaf(folder, *CROP)), 1, progress=lambda done, total: seen.append((done, total)))
+    assert (random.random(), np.random.rand(), float(torch.rand(()))) == expected  # noqa: NPY002
+    assert seen == [(i, 6) for i in range(1, 7)]
