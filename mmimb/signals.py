@@ -1,13 +1,16 @@
-"""The signals by which a scheduler takes a machine away."""
+"""The signals by which a scheduler takes a machine away, or a parent its children."""
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 EX_TEMPFAIL = 75
+PR_SET_PDEATHSIG = 1
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
 
 
@@ -39,3 +42,9 @@ def _leave(number: int, frame: Any) -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(EX_TEMPFAIL)
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it is gone (Linux; elsewhere nothing is done)."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -1,52 +1,65 @@
 #!/usr/bin/env python
-"""Count the labels of a dataset as training sees them, and write the statistics that the losses read.
+"""Count the labels of a dataset as training sees them, audit them, and write the statistics that the losses read.
 
 The dataset is built from an mmseg config; its own label loading (reduce_zero_label, label_map) is applied and each image
-is counted once, whatever wrappers repeat it. The JSON holds the sums, the .npz beside it the counts of every image.
+is counted once, whatever wrappers repeat it. The JSON holds the sums and findings, the .npz beside it the counts per image.
+
+  scan_dataset.py CONFIG [--out FILE.json]              scan
+  scan_dataset.py CONFIG --shard i/n --out PART.json    scan the i-th (from 0) of n parts
+  scan_dataset.py merge PART.json … --out FILE.json     join parts, of which each may be a union already
 """
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.stack import require_stack
 
-EXIT_BAD_LABELS, EXIT_INTERRUPTED = 3, 130
+EXIT_FINDINGS, EXIT_INTERRUPTED = 3, 130
+STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 written, and something was found (one line for each '
+            'on stderr); 3 and nothing written: --strict, or no label at all; 130 interrupted')
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(
-        'exit status: 0 written; 2 bad config, arguments or layout; 3 label files that cannot be used, one line for each'))
-    parser.add_argument('config', help='mmseg config whose dataset is counted')
-    parser.add_argument('--out', metavar='FILE.json', help='where to write; default: <config name>.stats.json '
-                        '(.<split>.stats.json for val and test) in the current folder: one name for each config and split')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='default: %(default)s')
-    parser.add_argument('--workers', type=int, help='processes that read; 0: none; default: the cores, 8 at most')
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--strict', action='store_true', help='stop at the first finding, with nothing written')
     parser.add_argument('--class-weight', nargs='+', metavar=('SCHEME', 'KEY=VALUE'), help='also write the weights of a scheme '
                         '(InverseFrequency, MedianFrequency, LogFrequency, EffectiveNumber; e.g. InverseFrequency power=0.5 '
                         "max_ratio=20) to <out>.<SCHEME>.json, a list as mmseg's own class_weight='….json' takes it")
     parser.add_argument('--no-object', type=float, metavar='WEIGHT', help='with --class-weight: one more entry, for the '
                         '"no object" class of Mask2Former (usually 0.1)')
+
+
+def scan_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=STATUSES)
+    parser.add_argument('config', help='mmseg config whose dataset is counted')
+    parser.add_argument('--out', metavar='FILE.json', help='where to write; default: <config name>.stats.json '
+                        '(.<split>.stats.json for val and test) in the current folder: one name for each config and split')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='default: %(default)s')
+    parser.add_argument('--workers', type=int, help='processes that read; 0: none; default: the cores, 8 at most')
+    parser.add_argument('--resume', action='store_true', help='go on with a scan that was killed, from <out>.parts')
+    shard = parser.add_mutually_exclusive_group()
+    shard.add_argument('--shard', metavar='i/n', help='scan only the i-th (from 0) of n parts, and write a part to be merged')
+    shard.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='take i/n from torchrun or '
+                       'srun; each process writes <out>.<i>of<n>.json')
+    add_outputs(parser)
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config entries')
-    return parser.parse_args()
+    return parser
 
 
-def scan(args: argparse.Namespace, update: Callable[[int, int], None]):
-    from mmimb.datasets.layout import check_layout
-    from mmimb.engine.config import read_config
-    from mmimb.stats.build import build_split, heads_ignore_index, split_dataset_cfg
-    from mmimb.stats.scan import scan_dataset
-
-    cfg = read_config(args.config, overrides=args.cfg_options)
-    check_layout(split_dataset_cfg(cfg, args.split), f'{args.split}_dataloader.dataset')
-    return scan_dataset(build_split(cfg, args.split), args.workers, args.split, ignore_index=heads_ignore_index(cfg),
-                        progress=update)
+def merge_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='scan_dataset.py merge', description='Join parts of one scan, in any order.',
+                                     epilog=STATUSES)
+    parser.add_argument('parts', nargs='+', help='what --shard, --launcher or merge wrote')
+    parser.add_argument('--out', metavar='FILE.json', required=True, help='the report; a larger part while images are missing')
+    add_outputs(parser)
+    return parser
 
 
 def read_weight_options(args: argparse.Namespace) -> tuple[str, dict]:
@@ -72,42 +85,98 @@ def read_weight_options(args: argparse.Namespace) -> tuple[str, dict]:
     return name, arguments
 
 
-def fail(status: int, *lines: str) -> int:
-    print(*lines, sep='\n', file=sys.stderr)
+def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
+    if args.no_object is not None and not args.class_weight:
+        raise ValueError(f'`no-object` must come with --class-weight, got {args.no_object} alone')
+    return read_weight_options(args) if args.class_weight else None
+
+
+def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
+    from mmimb.engine.progress import progress_bar
+    from mmimb.stats.job import ScanJob
+    from mmimb.stats.report import check_report_path
+    from mmimb.stats.shards import launched_shard, read_shard, shard_path
+
+    shard = (0, 1) if args.launcher == 'none' else launched_shard(args.launcher)
+    if args.shard is not None:
+        shard = read_shard(args.shard)
+    name = f'{Path(args.config).stem}{"" if args.split == "train" else "." + args.split}.stats.json'
+    out = Path(args.out or name)
+    out = check_report_path(out if args.launcher == 'none' else shard_path(out, shard))
+    job = ScanJob(read_config(args), args.split, out, shard)
+    begin = time.perf_counter()
+    try:
+        with progress_bar() as update:
+            part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
+    except KeyboardInterrupt:
+        print(f'interrupted; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
+        return EXIT_INTERRUPTED
+    status = write(part, out, args, scheme, time.perf_counter() - begin)
+    job.store.clear()
     return status
 
 
-def main() -> int:
-    require_stack()
+def read_config(args: argparse.Namespace) -> Any:
+    from mmimb.datasets.layout import check_layout
+    from mmimb.engine.config import read_config
+    from mmimb.stats.build import split_dataset_cfg
+
+    cfg = read_config(args.config, overrides=args.cfg_options)
+    check_layout(split_dataset_cfg(cfg, args.split), f'{args.split}_dataloader.dataset')
+    return cfg
+
+
+def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
+    from mmimb.stats.part import join_parts, read_part
+    from mmimb.stats.report import check_report_path
+
+    out = check_report_path(args.out)
+    begin = time.perf_counter()
+    part = join_parts([read_part(Path(path)) for path in args.parts])
+    return write(part, out, args, scheme, time.perf_counter() - begin)
+
+
+def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float) -> int:
+    """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from rich.console import Console
 
-    from mmimb.engine.progress import progress_bar
-    from mmimb.stats import BadLabelsError
-    from mmimb.stats.report import check_report_path, report_summary, report_table, write_report
+    from mmimb.stats.audit import finding_lines, number_of_findings
+    from mmimb.stats.part import write_part
+    from mmimb.stats.report import describe_run, report_summary, report_table, write_report
+    from mmimb.stats.scan import finish
     from mmimb.weights.export import scheme_weights, write_weights
 
-    args = parse_args()
-    if args.no_object is not None and not args.class_weight:
-        raise ValueError(f'`no-object` must come with --class-weight, got {args.no_object} alone')
-    scheme = read_weight_options(args) if args.class_weight else None
-    name = f'{Path(args.config).stem}{"" if args.split == "train" else "." + args.split}.stats.json'
-    out = check_report_path(args.out or name)
-    try:
-        with progress_bar() as update:
-            found = scan(args, update)
-    except BadLabelsError as error:
-        return fail(EXIT_BAD_LABELS, *(f'error: {problem}' for problem in error.problems),
-                    f'error: {len(error.problems)} of {error.num_images} label files cannot be used; nothing was written')
-    except KeyboardInterrupt:
-        return fail(EXIT_INTERRUPTED, 'interrupted; nothing was written')
-    written = [*write_report(found, out)]
+    run = describe_run(seconds, getattr(args, 'workers', None))
+    if not part.complete:
+        print('wrote', *write_part(part, out, run))
+        print(f'this is a part, {len(part.records)} of {part.subject.total} images; all are joined by: '
+              'scan_dataset.py merge PART … --out FILE.json')
+        return 0
+    found = finish(part, strict=args.strict)
+    written = [*write_report(found, out, run)]
     if scheme is not None:
         weights = scheme_weights(*scheme, found.stats, no_object=args.no_object)
         written.append(write_weights(weights, out.with_suffix(f'.{scheme[0]}.json')))
     Console().print(report_table(found.stats))
     print(*report_summary(found.stats), sep='\n')
-    print('wrote', *written)
-    return 0
+    print('wrote', *written, flush=True)
+    findings = number_of_findings(found.audit)
+    print(*finding_lines(found.audit), *([f'{findings} findings'] if findings else []), sep='\n', end='', file=sys.stderr)
+    return EXIT_FINDINGS if findings else 0
+
+
+def main() -> int:
+    require_stack()
+    from mmimb.stats import BadLabelsError
+
+    merging = sys.argv[1:2] == ['merge']
+    args = merge_parser().parse_args(sys.argv[2:]) if merging else scan_parser().parse_args()
+    scheme = check_outputs(args)
+    try:
+        return merge(args, scheme) if merging else scan(args, scheme)
+    except BadLabelsError as error:
+        print(*error.problems, f'error: {error}; nothing was written', sep='\n', file=sys.stderr)
+        return EXIT_FINDINGS
 
 
 if __name__ == '__main__':

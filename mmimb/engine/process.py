@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-PR_SET_PDEATHSIG = 1
+from ..signals import end_with_parent
 
 
 def run_tool(main: Callable[[], int]) -> NoReturn:
@@ -44,10 +42,8 @@ def end_with_launcher() -> None:
 
     Otherwise the processes of a killed run train on, and overwrite the checkpoints of the run that resumes it.
     """
-    if sys.platform != 'linux' or 'TORCHELASTIC_RUN_ID' not in os.environ:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if 'TORCHELASTIC_RUN_ID' in os.environ:
+        end_with_parent()
 
 
 def _uses_gloo() -> bool:

@@ -1,7 +1,6 @@
 """The one description of class imbalance that scanner, losses, weights, metrics and samplers share."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
@@ -11,7 +10,9 @@ from typing import Any, Union
 import torch
 from torch import Tensor
 
-FORMAT_VERSION = 1
+from .report_json import check_counts, check_version, read_object
+
+REPORT_KEYS = {'version', 'per_image', 'cooccurrence', 'audit', 'counts_sha256', 'run'}  # what else a report holds
 StatsSource = Union['ClassStats', Mapping[str, Any], str, Path]
 
 
@@ -136,27 +137,22 @@ class ClassStats:
         if not isinstance(source, (str, Path)):
             raise TypeError(f'`stats` must be a report path, a ClassStats or a dict with `pixels`, got {source!r}')
         path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f'`stats` must be the path of a report of tools/scan_dataset.py, got {str(source)!r} '
-                                    '(no such file)')
-        try:
-            data = json.loads(path.read_text(encoding='utf-8'))
-        except (ValueError, RecursionError) as error:  # JSON, UTF-8
-            raise ValueError(f'`stats` must be a JSON report, got {str(source)!r} ({error})') from error
-        if not isinstance(data, dict):
-            raise ValueError(f'`stats` must be a JSON report with `pixels`, got {str(source)!r} with a {type(data).__name__}')
+        data = read_object(path, 'stats')
+        if 'part' in data:
+            raise ValueError(f'`stats` must be a whole report, got {str(source)!r} with a part of one; join all parts with '
+                             '`tools/scan_dataset.py merge`')
         return cls._from_mapping(data, f'`stats` {str(source)!r}')
 
     @classmethod
     def _from_mapping(cls, data: Mapping[str, Any], where: str) -> ClassStats:
-        if data.get('version', FORMAT_VERSION) != FORMAT_VERSION:
-            raise ValueError(f'{where}: `version` must be {FORMAT_VERSION}, got {data["version"]!r}; scan again')
+        check_version(data, where)
         if 'pixels' not in data:
             raise ValueError(f'{where} must have the key `pixels`, got {sorted(map(str, data))}')
         known = {f.name for f in fields(cls)}
-        unknown = sorted(str(key) for key in data if key not in known | {'version', 'per_image'})
+        unknown = sorted(str(key) for key in data if key not in known | REPORT_KEYS)
         if unknown:
             raise ValueError(f'{where} must have keys among {", ".join(sorted(known))}, got {unknown[0]!r}')
+        check_counts(data, where)
         try:
             return cls(**{k: v for k, v in data.items() if k in known})
         except (ValueError, TypeError) as error:

@@ -1,16 +1,23 @@
 """Per-image class counts in CSR form: what samplers and presence statistics read."""
 from __future__ import annotations
 
-import json
-import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import npz
+from .class_stats import ClassStats
+from .report_json import read_object
+
+if TYPE_CHECKING:
+    from .records import Records
+
 ARRAYS = ('indptr', 'class_index', 'pixels', 'files')
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class PerImageCounts:
         class_index: ``(nnz,)`` int32, ascending within an image.
         pixels: ``(nnz,)`` int64, positive.
         files: ``(N,)`` label files relative to the data root.
+        ignored: ``(N,)`` int64, ignored pixels.
 
     Raises:
         ValueError: The arrays do not fit each other.
@@ -31,21 +39,31 @@ class PerImageCounts:
     class_index: npt.NDArray[np.int32]
     pixels: npt.NDArray[np.int64]
     files: tuple[str, ...]
+    ignored: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.indptr) != len(self.files) + 1 or self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
+        for name in ('indptr', 'class_index', 'pixels', 'ignored'):
+            value = getattr(self, name)
+            if value is not None and (value.ndim != 1 or value.dtype.kind not in 'iu'):
+                raise ValueError(f'`{name}` must be a list of integers, got an array {value.shape} of {value.dtype}')
+        if len(self.indptr) != len(self.files) + 1 or self.indptr[0] != 0 or (self.indptr[1:] < self.indptr[:-1]).any():
             raise ValueError(f'`indptr` must be ascending from 0 with {len(self.files) + 1} entries, got {self.indptr!r}')
         if not self.indptr[-1] == len(self.class_index) == len(self.pixels):
             raise ValueError(f'`class_index` and `pixels` must have {self.indptr[-1]} entries, '
                              f'got {len(self.class_index)} and {len(self.pixels)}')
+        if self.class_index.min(initial=0) < 0 or self.pixels.min(initial=1) < 1:
+            raise ValueError('`class_index` must not be negative and `pixels` be positive, got others')
+        if self.ignored is not None and (len(self.ignored) != len(self.files) or self.ignored.min(initial=0) < 0):
+            raise ValueError(f'`ignored` must be {len(self.files)} counts, got {self.ignored!r}')
 
     def __len__(self) -> int:
         return len(self.files)
 
     def arrays(self) -> dict[str, Any]:
         """Return what the ``.npz`` holds."""
-        return {'indptr': self.indptr, 'class_index': self.class_index, 'pixels': self.pixels,
-                'files': np.array(self.files, dtype=np.str_)}
+        arrays = {'indptr': self.indptr, 'class_index': self.class_index, 'pixels': self.pixels,
+                  'files': np.array(self.files, dtype=np.str_)}
+        return arrays if self.ignored is None else {**arrays, 'ignored': self.ignored}
 
     def dense(self, num_classes: int) -> npt.NDArray[np.int64]:
         """Return the int64 ``(N, C)`` counts."""
@@ -53,25 +71,59 @@ class PerImageCounts:
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.class_index] = self.pixels
         return out
 
+    def cooccurrence(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Return the int64 ``(C, C)`` number of images that hold both classes; the diagonal is that of each class."""
+        total = np.zeros((num_classes, num_classes), np.int64)
+        for start in range(0, len(self), BLOCK):
+            bounds = self.indptr[start:start + BLOCK + 1]
+            held = np.zeros((len(bounds) - 1, num_classes), np.float32)  # sums of up to BLOCK ones are exact
+            held[np.repeat(np.arange(len(held)), np.diff(bounds)), self.class_index[bounds[0]:bounds[-1]]] = 1
+            total += (held.T @ held).astype(np.int64)
+        return total
+
+    @classmethod
+    def of(cls, records: Records, files: Iterable[str]) -> PerImageCounts:
+        """Return the counts of complete records, whose first rows are ``files``."""
+        names = tuple(files)
+        indptr = np.zeros(len(names) + 1, np.int64)
+        np.cumsum(records.nnz[:len(names)], out=indptr[1:])
+        return cls(indptr, records.class_index, records.pixels, names, records.ignored[:len(names)])
+
     @classmethod
     def load(cls, report: str | Path) -> PerImageCounts:
         """Read the ``.npz`` that the JSON ``report`` of the scanner names.
 
         Raises:
             FileNotFoundError: One of the two is not there.
-            ValueError: One of the two is no such file, or its arrays do not fit each other.
+            ValueError: One of the two is no such file, was cut or changed, or they are not of the same scan.
         """
         report = Path(report)
-        try:
-            name = json.loads(report.read_text(encoding='utf-8'))['per_image']
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f'`report` must be a scanner report that names `per_image`, got {str(report)!r}') from error
-        path = report.parent / Path(name).name
+        data = read_object(report, 'report')
+        if not isinstance(data.get('per_image'), str):
+            raise ValueError(f'`report` must be a scanner report that names `per_image`, got {str(report)!r}')
+        path = report.parent / Path(data['per_image']).name
         if not path.is_file():
-            raise FileNotFoundError(f'`per_image` of {str(report)!r} must be a file beside it, got {name!r} (no such file)')
+            raise FileNotFoundError(f'`per_image` of {str(report)!r} must be a file beside it, got {path.name!r} '
+                                    '(no such file)')
         try:
-            with np.load(path, allow_pickle=False) as data:
-                indptr, class_index, pixels, files = (data[key] for key in ARRAYS)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f'`per_image` must be the .npz of a scanner, got {str(path)!r} ({error})') from error
-        return cls(indptr.astype(np.int64), class_index.astype(np.int32), pixels.astype(np.int64), tuple(files.tolist()))
+            arrays = npz.read(path, ARRAYS, ('ignored', ))
+            if arrays['files'].ndim != 1 or arrays['files'].dtype.kind != 'U':
+                raise ValueError(f'`files` must be names, got {arrays["files"].dtype}')
+            counts = cls(arrays['indptr'], arrays['class_index'], arrays['pixels'], tuple(arrays['files'].tolist()),
+                         arrays.get('ignored'))
+        except ValueError as error:
+            raise ValueError(f'`per_image` of {str(report)!r}: {error}') from error
+        counts._compare(report)
+        return counts
+
+    def _compare(self, report: Path) -> None:
+        """Raise a ``ValueError`` if the sums are not those of the JSON."""
+        stats = ClassStats.load(report)
+        same = self.class_index.max(initial=0) < stats.num_classes
+        if same:
+            pixels, images = np.zeros((2, stats.num_classes), np.int64)
+            np.add.at(pixels, self.class_index, self.pixels)
+            np.add.at(images, self.class_index, 1)
+            same = pixels.tolist() == [*stats.pixels] and (stats.images is None or images.tolist() == [*stats.images])
+        if not same:
+            raise ValueError(f'`per_image` of {str(report)!r} must be counts of the same scan, got others; scan it again')

@@ -1,23 +1,29 @@
 """What a scan leaves behind: a JSON with its sums, an .npz with its images, and a table to look at."""
 from __future__ import annotations
 
-import io
 import json
 import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..files import write_files
-from .class_stats import FORMAT_VERSION, ClassStats
+from ..stack import installed_stacks
+from .class_stats import ClassStats
+from .npz import pack
+from .report_json import FORMAT_VERSION, counts_sha256
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from .scan import Scan
 
-ORDER = ('classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance')
+ORDER = ('version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance', 'per_image',
+         'cooccurrence', 'audit', 'counts_sha256', 'run')
 
 
 def check_report_path(path: str | Path) -> Path:
@@ -44,19 +50,35 @@ def _is_report(path: Path) -> bool:
         data = json.loads(path.read_bytes())
     except (ValueError, OSError):
         return False
-    return isinstance(data, dict) and 'pixels' in data
+    return isinstance(data, dict) and ('pixels' in data or 'part' in data)
 
 
-def write_report(scan: Scan, path: str | Path) -> tuple[Path, Path]:
-    """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths."""
+def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = None) -> tuple[Path, Path]:
+    """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths.
+
+    ``run`` is what may differ between two scans of the same files (:func:`describe_run`).
+    """
     path = Path(path)
     arrays = path.with_suffix('.npz')
-    data = {'version': FORMAT_VERSION, **dict(sorted(scan.stats.to_dict().items(), key=_order)), 'per_image': arrays.name}
-    text = '{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}' for k, v in data.items()) + '\n}\n'
-    compressed = io.BytesIO()
-    np.savez_compressed(compressed, **scan.per_image.arrays())
-    write_files({arrays: compressed.getvalue(), path: text.encode('utf-8')})
+    data = {'version': FORMAT_VERSION, **scan.stats.to_dict(), 'per_image': arrays.name,
+            'cooccurrence': scan.cooccurrence.tolist(), 'audit': scan.audit}
+    data = {**data, 'counts_sha256': counts_sha256(data), 'run': dict(run or {})}
+    lines = [f' {json.dumps(key)}: {json.dumps(data[key], ensure_ascii=False)}' for key in ORDER if key in data]
+    text = '{\n' + ',\n'.join(lines) + '\n}\n'
+    write_files({arrays: pack(scan.per_image.arrays()), path: text.encode('utf-8', 'backslashreplace')})
     return path, arrays
+
+
+def describe_run(seconds: float, workers: int) -> dict[str, Any]:
+    """Return the part of a report that tells of the run: date, host, time, and the versions of what read the files."""
+    versions = {'python': platform.python_version()}
+    for name in ('numpy', 'pillow', 'opencv-python', 'opencv-python-headless'):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    for packages in installed_stacks().values():
+        versions.update(packages)
+    return {'date': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'host': platform.node(),
+            'seconds': round(seconds, 3), 'workers': workers, 'versions': versions}
 
 
 def report_table(stats: ClassStats) -> Table:
@@ -96,7 +118,3 @@ def report_summary(stats: ClassStats) -> list[str]:
     if stats.num_images is not None:
         lines.append(f'images: {stats.num_images:,}')
     return lines
-
-
-def _order(item: tuple[str, Any]) -> int:
-    return ORDER.index(item[0])

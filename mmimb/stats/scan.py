@@ -1,89 +1,63 @@
-"""The scanner: count what the trainer sees, through the dataset's own label loading, with several processes.
+"""The scanner: count what the trainer sees and audit the labels, in one pass, with several processes or machines.
 
-One function counts one file (:class:`LabelCounter`), an iterator runs it over the files in order
-(:func:`iterate_counts`), an accumulator adds up. Each can be replaced without the others noticing.
+:func:`read_files` turns files into a :class:`Part`; parts of one list can be joined (:mod:`.part`); :func:`finish` turns a
+complete part into a :class:`Scan`. One process goes the same way, so that its report has the same bytes.
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
-from .. import __version__
+from .audit import audit, finding_lines
+from .checks import whole_number
 from .class_stats import ClassStats
-from .counting import Accumulator, ImageCount, count_labels
+from .findings import FINDINGS
+from .names import Array, Names
+from .part import Part
 from .per_image import PerImageCounts
-from .sources import class_names, hash_names, label_files, label_loaders, leaves
+from .pool import read_ranges
+from .reader import Reader
+from .records import Records, join
+from .shards import shard_ranges
+from .store import IMAGES, Store
 
-FILES_PER_TASK = 8
 MAX_DEFAULT_WORKERS = 8
+Progress = Callable[[int, int], None]
 
 
 class BadLabelsError(ValueError):
-    """Label files break rules; ``problems`` has one ``<file>: <rule>, got <value>`` for each."""
+    """The audit found what ends the scan; ``problems`` has a line for each finding."""
 
-    def __init__(self, problems: Sequence[str], num_images: int) -> None:
-        super().__init__(f'label files must all be usable, got {len(problems)} bad among {num_images}: {problems[0]}')
+    def __init__(self, message: str, problems: Sequence[str]) -> None:
+        super().__init__(message)
         self.problems = tuple(problems)
-        self.num_images = num_images
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan found: the sums and, for samplers, the counts of every image."""
+    """What a scan found.
+
+    Args:
+        stats: The sums.
+        per_image: The counts of every image, for samplers.
+        cooccurrence: ``(C, C)`` int64, images that hold both classes.
+        audit: The findings, as the report holds them.
+    """
 
     stats: ClassStats
     per_image: PerImageCounts
-
-
-class LabelCounter(Dataset[ImageCount]):
-    """Maps a position in ``files`` to its :class:`ImageCount`; loads labels only, never images.
-
-    Args:
-        dataset: A built dataset or wrapper of datasets.
-        ignore_index: Label of pixels that do not count; by default what each dataset says.
-    """
-
-    def __init__(self, dataset: Any, ignore_index: int | None = None) -> None:
-        self.files = label_files(dataset)
-        self.leaves = leaves(dataset)
-        self.loaders = [label_loaders(leaf) for leaf in self.leaves]
-        self.num_classes = len(class_names(dataset))
-        self.ignore_index = [int(leaf.ignore_index) if ignore_index is None else ignore_index for leaf in self.leaves]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, position: int) -> ImageCount:
-        file = self.files[position]
-        try:
-            data = self.leaves[file.source].get_data_info(file.index)
-            for loader in self.loaders[file.source]:
-                data = loader(data)
-            labels = data['gt_seg_map']
-        except Exception as error:  # whatever a decoder raises is that file's problem, and all bad files are wanted
-            return ImageCount(file.name, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, (_unreadable(file.path, error),))
-        return count_labels(labels, self.num_classes, self.ignore_index[file.source], file.name)
-
-
-def iterate_counts(counter: LabelCounter, workers: int) -> Iterator[ImageCount]:
-    """Yield the counts of every file in order; ``workers`` processes do the work, which end with their parent."""
-    if workers == 0:
-        yield from (counter[i] for i in range(len(counter)))
-        return
-    loader = DataLoader(counter, batch_size=FILES_PER_TASK, num_workers=min(workers, -(-len(counter) // FILES_PER_TASK)),
-                        collate_fn=list, worker_init_fn=_start_worker, prefetch_factor=4)
-    for counts in loader:
-        yield from counts
+    cooccurrence: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    audit: dict[str, Any] = field(default_factory=dict)
 
 
 def scan_dataset(dataset: Any, workers: int | None = None, split: str | None = None, *, ignore_index: int | None = None,
-                 progress: Callable[[int, int], None] | None = None) -> Scan:
-    """Count the labels of every image of ``dataset`` once, after its own ``reduce_zero_label`` and ``label_map``.
+                 progress: Progress | None = None, other: Any = None, other_split: str | None = None,
+                 strict: bool = False) -> Scan:
+    """Count and audit the labels of every image of ``dataset`` once, after its own ``reduce_zero_label`` and ``label_map``.
 
     Args:
         dataset: A built mmseg dataset, or mmengine's or mmseg's wrappers around some.
@@ -91,24 +65,72 @@ def scan_dataset(dataset: Any, workers: int | None = None, split: str | None = N
         split: Name for the provenance.
         ignore_index: What the heads ignore; by default what the dataset says.
         progress: Called after each image with the number done and the number of all.
+        other: The dataset of another split, which must share no files with this one.
+        other_split: Its name.
+        strict: Stop at the first finding.
 
     Raises:
-        BadLabelsError: Label files are missing, unreadable or hold labels out of range; it names all of them.
-        ValueError: The dataset is empty, has no label loading, or no pixel has a label.
+        BadLabelsError: Something was found, and ``strict`` is set; or no pixel has a label.
+        ValueError: The dataset is empty, or has no label loading.
+        ChildProcessError: A worker was killed.
     """
-    workers = default_workers() if workers is None else workers
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise ValueError(f'`workers` must be an integer of at least 0, got {workers!r}')
-    counter = LabelCounter(dataset, ignore_index)
-    total, problems = Accumulator(counter.num_classes), []
-    for done, (file, count) in enumerate(zip(counter.files, iterate_counts(counter, workers), strict=True), start=1):
-        problems += [f'{file.path}: {problem}' for problem in count.problems]
-        total.add(count)
-        if progress is not None:
-            progress(done, len(counter))
-    if problems:
-        raise BadLabelsError(problems, len(counter))
-    return Scan(total.stats(class_names(dataset), _provenance(counter, split)), total.per_image())
+    reader = Reader(dataset, ignore_index, split, other=other, other_split=other_split)
+    return finish(read_files(reader, workers, progress=progress, strict=strict), strict=strict)
+
+
+def read_files(reader: Reader, workers: int | None = None, shard: tuple[int, int] = (0, 1), *, store: Store | None = None,
+               progress: Progress | None = None, strict: bool = False) -> Part:
+    """Read the files of a shard; those that ``store`` has are not read again.
+
+    Raises:
+        BadLabelsError, ValueError, ChildProcessError: As in :func:`scan_dataset`.
+    """
+    workers = default_workers() if workers is None else whole_number('workers', workers, least=0)
+    ranges = shard_ranges(reader.subject, shard)
+    total = sum(stop - start for start, stop in ranges)
+    pieces = [] if store is None else store.load(reader)
+    finished, done = join(pieces), 0
+    if len(finished):
+        ranges = _without(ranges, finished.positions)
+        pieces, done = [finished], len(finished)
+    fresh: list[Records] = []
+    for records in read_ranges(reader, ranges, min(workers, total - done)):
+        if strict and records.problems:
+            raise _stop(_line(reader, records))
+        fresh.append(records)
+        for done in range(done + 1, done + len(records) + 1):  # noqa: B020
+            if progress is not None:
+                progress(done, total)
+        if sum(map(len, fresh)) >= IMAGES:
+            pieces.append(_keep(fresh, store))
+            fresh = []
+    records = join([*pieces, *fresh])
+    names = [reader.names(position) for position in records.positions.tolist()]
+    return Part(reader.subject, records, Names.of(label for label, _ in names), Names.of(image for _, image in names))
+
+
+def finish(part: Part, *, strict: bool = False) -> Scan:
+    """Return the sums and findings of a part that holds every image.
+
+    Raises:
+        BadLabelsError: Something was found, and ``strict`` is set; or no pixel has a label.
+        ValueError: Images are missing.
+    """
+    if not part.complete:
+        raise ValueError(f'`part` must hold all {part.subject.total} images, got {len(part.records)}')
+    pixels = np.zeros(len(part.subject.classes), np.int64)
+    np.add.at(pixels, part.records.class_index, part.records.pixels)
+    found = audit(part, pixels)
+    if strict and (lines := finding_lines({k: v for k, v in found.items() if v['severity'] != 'note'})):
+        raise _stop(lines[0])
+    if not pixels.any():
+        ignored, counted = part.records.ignored.sum(), part.records.counted.sum()
+        raise BadLabelsError(f'`dataset` must have at least one labelled pixel, got {ignored} ignored ones in {counted} images',
+                             finding_lines(found))
+    per_image = PerImageCounts.of(part.records, part.labels[:part.subject.listed])
+    together = per_image.cooccurrence(len(pixels))
+    stats = _stats(part, per_image, pixels, np.diagonal(together))
+    return Scan(stats, per_image, together, found)
 
 
 def default_workers() -> int:
@@ -117,36 +139,40 @@ def default_workers() -> int:
     return min(cores, MAX_DEFAULT_WORKERS)
 
 
-def _start_worker(worker_id: int) -> None:
-    import cv2
-    cv2.setNumThreads(0)
+def _stats(part: Part, per_image: PerImageCounts, pixels: Array, images: Array) -> ClassStats:
+    rows = np.repeat(np.arange(len(per_image)), np.diff(per_image.indptr))
+    of_image, image_pixels = np.zeros(len(per_image), np.int64), np.zeros_like(pixels)
+    np.add.at(of_image, rows, per_image.pixels)
+    np.add.at(image_pixels, per_image.class_index, of_image[rows])
+    return ClassStats(pixels=tuple(pixels.tolist()), images=tuple(images.tolist()), image_pixels=tuple(image_pixels.tolist()),
+                      num_images=int(part.records.counted.sum()), ignored_pixels=int(part.records.ignored.sum()),
+                      classes=part.subject.classes, provenance=part.subject.provenance)
 
 
-def _provenance(counter: LabelCounter, split: str | None) -> dict[str, Any]:
-    def same(values: list[Any]) -> Any:
-        return values[0] if all(v == values[0] for v in values) else values
-
-    maps = [None if leaf.label_map is None else {str(k): int(v) for k, v in leaf.label_map.items()} for leaf in counter.leaves]
-    return {
-        'dataset': same([type(leaf).__name__ for leaf in counter.leaves]),
-        'split': split,
-        'reduce_zero_label': same([bool(leaf.reduce_zero_label) for leaf in counter.leaves]),
-        'label_map': same(maps),
-        'ignore_index': same(counter.ignore_index),
-        'num_images': len(counter),
-        'fingerprint': hash_names(file.name for file in counter.files),
-        'mmimb': __version__,
-    }
+def _keep(fresh: list[Records], store: Store | None) -> Records:
+    records = join(fresh)
+    if store is not None:
+        store.save(records)
+    return records
 
 
-def _unreadable(path: str, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return 'must be a label file, got nothing at this path'
-    try:
-        size = f' of a file of {os.path.getsize(path)} bytes'
-    except OSError:
-        size = ''
-    text = ' '.join(str(error).split())
-    if type(error).__name__ == 'UnidentifiedImageError' or "'NoneType' object" in text:  # the decoders' ways to say so
-        return f'must be a readable label image, got no image out{size}'
-    return f'must be a readable label image, got {type(error).__name__}: {text}'
+def _without(ranges: Sequence[tuple[int, int]], positions: Array) -> list[tuple[int, int]]:
+    """Return the ranges without ``positions``, as ranges."""
+    def rest() -> Iterator[tuple[int, int]]:
+        for start, stop in ranges:
+            left = np.setdiff1d(np.arange(start, stop), positions)
+            for run in np.split(left, np.flatnonzero(np.diff(left) != 1) + 1):
+                if run.size:
+                    yield int(run[0]), int(run[-1]) + 1
+    return list(rest())
+
+
+def _stop(line: str) -> BadLabelsError:
+    return BadLabelsError(f'labels must be without findings under `strict`, got {line}', [line])
+
+
+def _line(reader: Reader, records: Records) -> str:
+    first = records.problems[0]
+    kind = FINDINGS[first.finding]
+    name = reader.names(first.position)[kind.about == 'image']
+    return f'{kind.severity}: {first.finding}: {name}: {first.detail}'

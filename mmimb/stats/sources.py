@@ -3,9 +3,21 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from .names import Array, Names, NamesBuilder
+
+
+def leaves(dataset: Any) -> list[Any]:
+    """Return the datasets inside wrappers that repeat, join, balance or mix (``.dataset``, ``.datasets``)."""
+    if hasattr(dataset, 'datasets'):
+        return [leaf for part in dataset.datasets for leaf in leaves(part)]
+    return leaves(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
 @dataclass(frozen=True)
@@ -25,31 +37,66 @@ class LabelFile:
     index: int
 
 
-def leaves(dataset: Any) -> list[Any]:
-    """Return the datasets inside wrappers that repeat, join, balance or mix (``.dataset``, ``.datasets``)."""
-    if hasattr(dataset, 'datasets'):
-        return [leaf for part in dataset.datasets for leaf in leaves(part)]
-    return leaves(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+@dataclass(frozen=True)
+class LabelFiles:
+    """Every label file of a dataset once, in the dataset's order, however often a wrapper repeats it.
+
+    Args:
+        labels: Label names below the data root, with forward slashes: equal on every machine.
+        images: Names of their images.
+        source: ``(N,)``, which of :func:`leaves` each belongs to.
+        index: ``(N,)``, where it is in that dataset.
+        parts: The datasets.
+
+    Held in arrays: Python objects for a million files would take gigabytes, and be copied into every worker that reads them.
+    """
+
+    labels: Names
+    images: Names
+    source: Array
+    index: Array
+    parts: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def info(self, at: int) -> Any:
+        """Return the dataset's own entry."""
+        return self.parts[self.source[at]].get_data_info(int(self.index[at]))
+
+    def __iter__(self) -> Iterator[LabelFile]:
+        for at in range(len(self)):
+            yield LabelFile(self.info(at)['seg_map_path'], self.labels[at], int(self.source[at]), int(self.index[at]))
 
 
-def label_files(dataset: Any) -> list[LabelFile]:
-    """Return every label file once, in the dataset's order, however often a wrapper repeats it.
+def label_files(dataset: Any) -> LabelFiles:
+    """Return the label files of a dataset, or of all inside wrappers.
 
     Raises:
         ValueError: The dataset is empty, or has images without label files.
     """
-    found: dict[tuple[str | None, str], LabelFile] = {}
-    for source, leaf in enumerate(leaves(dataset)):
+    labels, images = NamesBuilder(), NamesBuilder()
+    source, index = array('i'), array('q')
+    seen: set[bytes] = set()
+    parts = leaves(dataset)
+    for number, leaf in enumerate(parts):
         leaf.full_init()
-        for index in range(len(leaf)):
-            info = leaf.get_data_info(index)
-            path = info.get('seg_map_path')
+        for at in range(len(leaf)):
+            info = leaf.get_data_info(at)
+            path, image = info.get('seg_map_path'), info.get('img_path')
             if path is None:
                 raise ValueError(f'`data_prefix` of {type(leaf).__name__} must have `seg_map_path`, got {leaf.data_prefix!r}')
-            found.setdefault((info.get('img_path'), path), LabelFile(path, _relative(path, leaf), source, index))
-    if not found:
-        raise ValueError(f'`dataset` must have at least one image, got an empty {type(leaves(dataset)[0]).__name__}')
-    return list(found.values())
+            key = hashlib.blake2b(f'{image}\0{path}'.encode('utf-8', 'surrogateescape'), digest_size=16).digest()
+            if key in seen:
+                continue
+            seen.add(key)
+            labels.add(relative_name(path, leaf, 'seg_map_path'))
+            images.add('' if image is None else relative_name(image, leaf, 'img_path'))
+            source.append(number)
+            index.append(at)
+    if not index:
+        raise ValueError(f'`dataset` must have at least one image, got an empty {type(parts[0]).__name__}')
+    return LabelFiles(labels.names(), images.names(), np.array(source, np.int32), np.array(index, np.int64), parts)
 
 
 def fingerprint(dataset: Any) -> str:
@@ -58,12 +105,16 @@ def fingerprint(dataset: Any) -> str:
     Two datasets have the same fingerprint if they train on the same list of files, on any machine and however often
     wrappers repeat them. The content of the files is not part of it.
     """
-    return hash_names(file.name for file in label_files(dataset))
+    return hash_names(label_files(dataset).labels)
 
 
 def hash_names(names: Iterable[str]) -> str:
     """Return the SHA-256 of a list of file names."""
-    return hashlib.sha256('\0'.join(names).encode('utf-8', 'surrogateescape')).hexdigest()
+    digest, between = hashlib.sha256(), b''
+    for name in names:
+        digest.update(between + name.encode('utf-8', 'surrogateescape'))
+        between = b'\0'
+    return digest.hexdigest()
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
@@ -101,6 +152,27 @@ def label_loaders(leaf: Any) -> list[Any]:
     return loaders
 
 
+def image_loader(leaf: Any) -> Any:
+    """Return the LoadImageFromFile of the dataset's pipeline; None if it loads images in another way."""
+    from mmcv.transforms import LoadImageFromFile
+
+    return next((t for t in _flat(leaf.pipeline) if type(t) is LoadImageFromFile), None)
+
+
+def is_plain(loaders: list[Any]) -> bool:
+    """Whether labels are loaded by mmseg's own LoadAnnotations and nothing else: what it does is then known."""
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    return len(loaders) == 1 and type(loaders[0]) is LoadAnnotations
+
+
+def is_local(path: str, backend_args: Any) -> bool:
+    """Whether ``path`` is a file of this machine under these ``backend_args``."""
+    from mmengine.fileio import LocalBackend, get_file_backend
+
+    return isinstance(get_file_backend(path, backend_args=backend_args, enable_singleton=True), LocalBackend)
+
+
 def _flat(transform: Any) -> Iterator[Any]:
     inner = getattr(transform, 'transforms', None)
     if isinstance(inner, (list, tuple)):
@@ -110,8 +182,9 @@ def _flat(transform: Any) -> Iterator[Any]:
         yield transform
 
 
-def _relative(path: str, leaf: Any) -> str:
-    for root in (getattr(leaf, 'data_root', None), (getattr(leaf, 'data_prefix', None) or {}).get('seg_map_path')):
+def relative_name(path: str, leaf: Any, key: str) -> str:
+    """Return ``path`` below the data root of ``leaf``, or below its folder of ``data_prefix[key]``, with forward slashes."""
+    for root in (getattr(leaf, 'data_root', None), (getattr(leaf, 'data_prefix', None) or {}).get(key)):
         start = str(root).replace('\\', '/').rstrip('/') + '/' if root else ''
         plain = path.replace('\\', '/')
         if start and plain.startswith(start):

@@ -1,0 +1,74 @@
+"""What can be known of an image without decoding it: its size as training loads it, and whether it is another's copy."""
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from typing import Any
+
+WHOLE = 2**16
+BLOCK, BLOCKS = 2**13, 4
+ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+DIGEST = 16
+
+
+def content_digest(data: bytes) -> bytes:
+    """Return 16 bytes that differ for different content."""
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+
+
+def sample_digest(file: Any) -> bytes:
+    """Return the digest of an open file: of all its bytes up to 64 KiB, else of its size and four blocks spread over it.
+
+    A compressed image has no blocks in common with another of the same size.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size <= WHOLE:
+        return content_digest(os.pread(file.fileno(), size, 0))
+    blocks = [os.pread(file.fileno(), BLOCK, k * (size - BLOCK) // (BLOCKS - 1)) for k in range(BLOCKS)]
+    return content_digest(b''.join([size.to_bytes(8, 'little'), *blocks]))
+
+
+def file_stamp(*paths: str | None) -> int:
+    """Return a number made of the sizes and times of files; 0 where there are none."""
+    known = []
+    for path in paths:
+        try:
+            status = None if path is None else os.stat(path)
+        except OSError:
+            status = None
+        known.append(0 if status is None else (status.st_size, status.st_mtime_ns))
+    return int.from_bytes(hashlib.blake2b(repr(known).encode(), digest_size=7).digest(), 'little') if any(known) else 0
+
+
+def loaded_shape(file: Any, loader: Any) -> tuple[int, int] | None:
+    """Return height and width of an open image as ``loader`` (a LoadImageFromFile) loads it, from the header.
+
+    None if Pillow cannot tell but OpenCV, which may load it, knows the format.
+
+    Raises:
+        Exception: No decoder knows the file.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            image = Image.open(file)
+            orientation = image.getexif().get(ORIENTATION, 1) if 'exif' in image.info else 1
+    except Exception:
+        import cv2
+        if cv2.haveImageReader(file.name):
+            return None
+        raise
+    turned = orientation in TURNED and turns_images(loader)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def turns_images(loader: Any) -> bool:
+    """Whether a LoadImageFromFile turns an image by its EXIF entry; a label is never turned."""
+    import mmcv.image.io as io
+
+    backend = loader.imdecode_backend or io.imread_backend
+    return backend in ('cv2', 'pillow') and loader.color_type in ('color', 'grayscale')

@@ -1,0 +1,60 @@
+"""One scan as the tool runs it: from a config to a part, with the other split to compare with and a place to resume from."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .build import build_split, heads_ignore_index
+from .part import Part
+from .reader import Reader
+from .scan import BadLabelsError, Progress, read_files
+from .store import Store
+
+OTHER = {'train': 'val', 'val': 'train', 'test': 'train'}
+
+
+class ScanJob:
+    """A scan of one split of a config.
+
+    Args:
+        cfg: The config.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        out: Where the report will be; what is finished is kept in ``<out>.parts`` meanwhile.
+        shard: ``(i, n)``: only the i-th of n shares.
+
+    Raises:
+        ValueError: The dataset cannot be built, is empty, or has no label loading.
+    """
+
+    def __init__(self, cfg: Mapping[str, Any], split: str, out: Path, shard: tuple[int, int] = (0, 1)) -> None:
+        other = self._other(cfg, split)
+        self.shard = shard
+        self.reader = Reader(build_split(cfg, split), heads_ignore_index(cfg), split, other=other, other_split=OTHER[split])
+        self.store = Store(out.with_name(f'{out.name}.parts'), self.reader.subject)
+
+    @staticmethod
+    def _other(cfg: Mapping[str, Any], split: str) -> Any:
+        """Return the dataset of the split that must share no files with this one; None where there is none to be had."""
+        if not cfg.get(f'{OTHER[split]}_dataloader'):
+            return None
+        try:
+            dataset = build_split(cfg, OTHER[split])
+            return dataset if len(dataset) else None
+        except (ValueError, TypeError, OSError):  # its own scan will say what is wrong with it
+            return None
+
+    def read(self, workers: int | None = None, *, resume: bool = False, progress: Progress | None = None,
+             strict: bool = False) -> Part:
+        """Read the files; with ``resume`` only those that an earlier scan has not finished.
+
+        Raises:
+            BadLabelsError, ValueError, ChildProcessError: As in :func:`mmimb.stats.scan.scan_dataset`.
+        """
+        if not resume:
+            self.store.clear()
+        try:
+            return read_files(self.reader, workers, self.shard, store=self.store, progress=progress, strict=strict)
+        except BadLabelsError:
+            self.store.clear()
+            raise

@@ -1,0 +1,126 @@
+"""A part of a scan: some of its files, with all that is needed to join it to others and to finish the report."""
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import write_files
+from . import npz
+from .findings import FINDINGS
+from .names import Array, Names
+from .records import COLUMNS, DIGESTS, ENTRIES, TOTALS, Problem, Records, join
+from .report_json import FORMAT_VERSION, read_object
+from .subject import Subject
+
+ARRAYS = (*COLUMNS, *DIGESTS, *ENTRIES, *TOTALS)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Records of some positions, and the names of their files."""
+
+    subject: Subject
+    records: Records
+    labels: Names
+    images: Names
+
+    @property
+    def complete(self) -> bool:
+        """Whether it holds every file of the list."""
+        return len(self.records) == self.subject.total
+
+    def name(self, row: int, about: str) -> str:
+        """Return the file of a row that a finding is ``about``."""
+        return (self.images if about == 'image' else self.labels)[row]
+
+
+def join_parts(parts: Sequence[Part]) -> Part:
+    """Return the union of parts, in whatever order or grouping they come.
+
+    Raises:
+        ValueError: Two hold the same image, or they are of different scans.
+    """
+    first = parts[0].subject.to_dict()
+    for part in parts[1:]:
+        other = part.subject.to_dict()
+        for key in first:
+            if other[key] != first[key]:
+                raise ValueError(f'parts must be of one scan, got different {_difference(key, first[key], other[key])}')
+    rows = np.argsort(np.concatenate([part.records.positions for part in parts]), kind='stable')
+    records = join([part.records for part in parts])
+    labels = [name for part in parts for name in part.labels]
+    images = [name for part in parts for name in part.images]
+    return Part(parts[0].subject, records, Names.of(labels[row] for row in rows), Names.of(images[row] for row in rows))
+
+
+def write_part(part: Part, path: Path, run: dict[str, Any]) -> tuple[Path, Path]:
+    """Write the JSON of a part at ``path`` and its arrays beside it; each appears whole or not at all. Returns both paths."""
+    arrays = path.with_suffix('.npz')
+    data = {'version': FORMAT_VERSION, 'part': part.subject.to_dict(), 'images': len(part.records), 'records': arrays.name,
+            'run': run}
+    packed = npz.pack({**part.records.arrays(), 'label_names': part.labels.data, 'image_names': part.images.data,
+                       'problems': pack_problems(part.records)})
+    write_files({arrays: packed, path: (json.dumps(data, indent=1) + '\n').encode()})
+    return path, arrays
+
+
+def read_part(path: Path) -> Part:
+    """Read what :func:`write_part` wrote.
+
+    Raises:
+        FileNotFoundError: One of the two files is not there.
+        ValueError: They are no part of a scan, or cut or changed.
+    """
+    data = read_object(path, 'part')
+    if 'part' not in data:
+        what = 'a whole report' if 'pixels' in data else f'the keys {sorted(data)}'
+        raise ValueError(f'`part` must be what `--shard` or `--launcher` writes, got {str(path)!r} with {what}')
+    try:
+        subject = Subject(**{f.name: _tuple(data['part'][f.name]) for f in fields(Subject)})
+        arrays = npz.read(path.parent / Path(data['records']).name, (*ARRAYS, 'label_names', 'image_names', 'problems'))
+        records = unpack(arrays, subject)
+        part = Part(subject, records, Names(arrays['label_names']), Names(arrays['image_names']))
+        if not len(part.labels) == len(part.images) == len(records) == data['images']:
+            raise ValueError(f'names of {len(part.labels)} labels and {len(part.images)} images with {len(records)} records')
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of wrong types there is no end
+        raise ValueError(f'`part` must be what the scanner wrote, got {str(path)!r} ({error})') from error
+    return part
+
+
+def pack_problems(records: Records) -> Array:
+    """Return the problems as JSON in an array of bytes."""
+    return np.frombuffer(json.dumps(records.problems).encode(), np.uint8)
+
+
+def unpack(arrays: dict[str, Array], subject: Subject) -> Records:
+    """Return the records of an ``.npz``, checked.
+
+    Raises:
+        ValueError, TypeError: They are not of this scan.
+    """
+    problems = tuple(Problem(*row) for row in json.loads(arrays['problems'].tobytes()))
+    records = Records(**{name: arrays[name] for name in ARRAYS}, problems=problems)
+    records.check(subject.total, len(subject.classes))
+    here = set(records.positions.tolist())
+    if any(p.position not in here or p.finding not in FINDINGS or not isinstance(p.detail, str) for p in problems):
+        raise ValueError('records must have problems of their own files, got others')
+    return records
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _difference(key: str, first: Any, second: Any) -> str:
+    if isinstance(first, dict) and isinstance(second, dict):
+        key = next(k for k in {**first, **second} if first.get(k) != second.get(k))
+        first, second = first.get(key), second.get(key)
+    texts = [text if len(text) < 80 else f'{text[:77]}...' for text in (repr(first), repr(second))]
+    return f'`{key}`: {texts[0]} and {texts[1]}'

@@ -1,0 +1,51 @@
+"""Reading the JSON of a report: what can be wrong with the file, and whether its counts are those that were written."""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+COUNTS = ('pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'cooccurrence')
+
+
+def read_object(path: Path, argument: str) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds something else, or is of another format version.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'`{argument}` must be the path of a report of tools/scan_dataset.py, got {str(path)!r} '
+                                '(no such file)')
+    try:
+        data = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8
+        raise ValueError(f'`{argument}` must be a JSON report, got {str(path)!r} ({error})') from error
+    if not isinstance(data, dict):
+        raise ValueError(f'`{argument}` must be a JSON report with `pixels`, got {str(path)!r} with a {type(data).__name__}')
+    check_version(data, f'`{argument}` {str(path)!r}')
+    return data
+
+
+def check_version(data: Mapping[str, Any], where: str) -> None:
+    """Raise a ``ValueError`` for a report of another format version."""
+    version = data.get('version', FORMAT_VERSION)
+    if version != FORMAT_VERSION or isinstance(version, (bool, float)):
+        raise ValueError(f'{where}: `version` must be {FORMAT_VERSION}, got {version!r}; scan again')
+
+
+def counts_sha256(data: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the counts of a report."""
+    counts = {key: data[key] for key in COUNTS if data.get(key) is not None}
+    return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()
+
+
+def check_counts(data: Mapping[str, Any], where: str) -> None:
+    """Raise a ``ValueError`` if the counts are not those that ``counts_sha256`` was computed of; older reports have none."""
+    if 'counts_sha256' in data and data['counts_sha256'] != counts_sha256(data):
+        raise ValueError(f'{where} must be counts of the same scan, got others than were written '
+                         '(`counts_sha256` does not fit); scan again')

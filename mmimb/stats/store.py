@@ -1,0 +1,68 @@
+"""What a scan has finished, on disk: after a kill it goes on from there."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import write_files
+from . import npz
+from .part import ARRAYS, pack_problems, unpack
+from .records import Records
+from .subject import Subject
+
+IMAGES = 256  # in one file
+
+
+class Store:
+    """The finished records of one scan in ``folder``, a file for every 256 images; each appears whole or not at all.
+
+    Args:
+        folder: Where they are, usually ``<report>.parts``.
+        subject: What is scanned; files of another scan are refused.
+    """
+
+    def __init__(self, folder: Path, subject: Subject) -> None:
+        self.folder, self.subject = folder, subject
+
+    def save(self, records: Records) -> None:
+        """Write records, under a name that is theirs alone."""
+        path = self.folder / f'{records.positions[0]:09d}.npz'
+        subject = np.frombuffer(self.subject.digest().encode(), np.uint8)
+        write_files({path: npz.pack({**records.arrays(), 'problems': pack_problems(records), 'subject': subject})})
+
+    def load(self, reader: Any) -> list[Records]:
+        """Return what is finished and still true: files with images or labels that were written since are left out.
+
+        Raises:
+            ValueError: The files are of another list or other settings.
+        """
+        found: list[Records] = []
+        taken: set[int] = set()
+        digest = self.subject.digest().encode()
+        for path in self._files():
+            try:
+                arrays = npz.read(path, (*ARRAYS, 'problems', 'subject'))
+            except ValueError:
+                continue  # damaged: these images are read again
+            if arrays['subject'].tobytes() != digest:
+                raise ValueError(f'`resume` must go on with the same files and settings, got {str(self.folder)!r} of another '
+                                 'scan; start anew without it')
+            records = unpack(arrays, self.subject)
+            positions = set(records.positions.tolist())
+            stamps = zip(records.positions.tolist(), records.stamp.tolist(), strict=True)
+            if taken.isdisjoint(positions) and all(reader.stamp(position) == stamp for position, stamp in stamps):
+                found.append(records)
+                taken |= positions
+        return found
+
+    def clear(self) -> None:
+        """Remove the files, and the folder if nothing else is in it."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob('[0-9]*.npz'))
