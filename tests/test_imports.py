@@ -18,7 +18,7 @@ ALLOWED = {
     'heads': {'functional', 'kernels', 'stats', 'registry'},
     'metrics': {'functional', 'stats', 'registry'},
     'hooks': {'functional', 'stats', 'weights', 'heads', 'datasets', 'analysis', 'files', 'signals', 'registry'},
-    'datasets': {'stats', 'registry'},
+    'datasets': {'stats', 'weights', 'registry'},
     'engine': {'stats', 'weights', 'datasets', 'heads', 'files', 'signals', 'stack', 'registry', 'functional'},
     'analysis': {'stats'},
     'report': {'stats', 'weights', 'registry'},

@@ -1,4 +1,6 @@
 from .camvid import CamVidDataset
 from .demo import DemoDataset
+from .difficulty_sampler import DifficultySampler
+from .samplers import RareClassSampler, RepeatFactorSampler
 
-__all__ = ['CamVidDataset', 'DemoDataset']
+__all__ = ['CamVidDataset', 'DemoDataset', 'DifficultySampler', 'RareClassSampler', 'RepeatFactorSampler']

@@ -1,0 +1,93 @@
+"""One axis of a bilinear up-sampling: as a matrix, and as cells within which the samples are evenly spaced."""
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, float]:
+    """Return the ``(large,)`` float64 places of the samples on an axis of ``small`` points, and their distance.
+
+    A place outside ``[0, small - 1]`` stands for the point at that end.
+    """
+    sample = torch.arange(large, dtype=torch.float64)
+    if align_corners:
+        step = (small - 1) / (large - 1) if large > 1 else 0.0
+        return sample * step, step
+    step = small / large
+    return (sample + 0.5) * step - 0.5, step
+
+
+@functools.lru_cache(64)
+def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype) -> Tensor | None:
+    """Return the ``(large, small)`` matrix that interpolates along an axis; None where it would change nothing."""
+    if small == large:
+        return None
+    place = positions(small, large, align_corners)[0].clamp(0, small - 1)
+    left = place.floor().long()
+    share = place - left
+    blend = torch.zeros(large, small, dtype=torch.float64)
+    row = torch.arange(large)
+    blend[row, left] = 1 - share
+    blend[row, (left + 1).clamp(max=small - 1)] += share
+    return blend.to(dtype)
+
+
+def support(small: int, large: int, align_corners: bool, start: int, stop: int) -> tuple[int, int]:
+    """Return the first and one past the last of the ``small`` points that the samples ``start`` to ``stop - 1`` need."""
+    place = positions(small, large, align_corners)[0][[start, stop - 1]].clamp(0, small - 1)
+    return int(place[0].floor()), min(int(place[1].floor()) + 2, small)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The samples of an axis by cell: between two neighbouring points, ``phases`` samples that are ``step`` apart.
+
+    A cell that holds fewer samples is filled up with samples that lie elsewhere and count nowhere; the half cells beyond the
+    first and last point have that point on both sides. Long cells are listed in parts.
+    """
+
+    phases: int
+    step: float
+    left: Tensor  # (cells,) the point on the left, -1 before the first
+    offset: Tensor  # (cells,) float64, how far the first sample is to the right of that point
+    sample: Tensor  # (phases, cells) which sample it is; any that exists for those that count nowhere
+    counts: Tensor  # (phases, cells) float64, 1 for a sample, 0 for a filling
+    runs: tuple[tuple[int, int, int], ...]  # first cell, one past the last, and `left` of the first: neighbours side by side
+    stretch: float  # largest value in a cell, fillings included, over the largest at its ends
+
+    def part(self, start: int, stop: int) -> Cells:
+        """Return the cells from ``start`` to ``stop - 1``; they keep no ``runs``."""
+        return Cells(self.phases, self.step, self.left[start:stop], self.offset[start:stop], self.sample[:, start:stop],
+                     self.counts[:, start:stop], (), self.stretch)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+@functools.lru_cache(64)
+def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> Cells:
+    """Return the cells of an axis, with at most ``most`` phases: of two lengths, the one with fewer fillings."""
+    place, step = positions(small, large, align_corners)
+    left = (place + 1e-9).floor().long().clamp(max=small - 1)  # samples on a point are its, whatever rounding says
+    first = torch.cat([torch.ones(1, dtype=torch.bool), left.diff() > 0]).nonzero().flatten().tolist()
+    held = [(start, stop - start) for start, stop in zip(first, [*first[1:], large], strict=True)]
+    longest = max(count for _, count in held)
+    phases = min({min(longest, most), max(min(longest - 1, most), 1)},
+                 key=lambda size: (size * sum(-(-count // size) for _, count in held), -size))
+    parts = [(start + k, min(phases, count - k)) for start, count in held for k in range(0, count, phases)]
+    start, count = (torch.tensor(column) for column in zip(*parts, strict=True))
+    phase = torch.arange(phases).view(-1, 1)
+    counts = phase < count
+    sample = torch.where(counts, start + phase, start)
+    base = left[start]
+    offset = place[start] - base
+    edge = (base < 0) | (base == small - 1)  # constant: a filling cannot leave the range of the ends
+    beyond = (offset + (phases - 1) * step - 1).masked_fill(edge, 0).clamp(min=0).max()
+    jumps = [0, *((base.diff() != 1).nonzero().flatten() + 1).tolist(), len(base)]
+    runs = tuple((a, b, int(base[a])) for a, b in itertools.pairwise(jumps))
+    return Cells(phases, step, base, offset, sample, counts.double(), runs, float(1 + 2 * beyond))

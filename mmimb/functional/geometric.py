@@ -1,0 +1,267 @@
+r"""Cross-entropy of bilinearly up-sampled logits and its gradient, walking from sample to sample inside the cells.
+
+Between four neighbouring low-resolution logits the up-sampled logit is linear along either axis. From sample to sample of a row
+it grows by the same amount, so its exponential by the same factor: :math:`e^{z_0 + k d} = e^{z_0} (e^d)^k`. ``exp`` is needed
+at the first sample of a cell only; the others follow by multiplication.
+
+The gradient of a cell's corner is the sum of its samples' gradients :math:`g_k`, weighted by :math:`u_k = u_0 + k\,step`
+(right) and :math:`1 - u_k` (left): all that it takes is :math:`\sum_k g_k` and :math:`\sum_k k g_k`, along both axes.
+
+A strip is some rows of cells of one image; its arrays are ``(phases along x, C, cells)``, for one phase along y at a time.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .axes import Cells, cells
+from .cross_entropy import TINY
+
+ANCHOR = 8  # samples between two calls of exp: bounds the rounding that multiplications add up
+STRIP = 1 << 19  # elements of an array of a strip: with more, the four of them leave the cache
+FLOOR = -60.0  # its exponential counts for nothing beside 1; below it, numbers become denormal, with which CPUs are slow
+REACH = {torch.float32: 40.0, torch.float64: 300.0}  # exp(2 * reach) and its inverse are far from the limits of the dtype
+
+
+class Adjustment(NamedTuple):
+    """What a loss adds to plain cross-entropy; see :func:`mmimb.functional.adjusted_cross_entropy`."""
+
+    scale: Tensor | None = None
+    bias: Tensor | None = None
+    margin: Tensor | None = None
+    relief: Tensor | None = None
+    gamma: float = 0.0
+
+    def largest_shift(self) -> float:
+        """Return the most by which margin and relief can change the logit of a label."""
+        return sum(float(v.abs().max()) for v in (self.margin, self.relief) if v is not None)
+
+
+class Labels(NamedTuple):
+    """The labels of a strip by phase along y; P is the number of its cells times the phases along x."""
+
+    at: Tensor  # (phases, P) index of the label's entry in a flat array of the strip
+    coefficient: Tensor  # (phases, P)
+    shift: Tensor | None  # (phases, P) minus the margin
+
+
+class Strip:
+    """Buffers for strips of ``rows`` rows of cells.
+
+    ``exps`` holds exponentials at one phase along y, and the factors that lead to the phase above (or both as logarithms);
+    ``sums`` the sums over phases along y of gradients g_k and of k g_k; ``low`` both of either at low resolution with the ends
+    repeated.
+    """
+
+    def __init__(self, like: Tensor, channels: int, rows: Cells, cols: Cells, width: int) -> None:
+        self.rows, self.cols = len(rows), cols
+        self.size = self.rows * len(cols)
+        self.exps, self.sums = like.new_empty(2, 2, cols.phases, channels, self.size)
+        self.low = like.new_empty(2, channels, self.rows, width + 2)
+        self.offset = cols.offset.to(like.dtype)
+        self.base = torch.arange(cols.phases).view(-1, 1) * (channels * self.size) + torch.arange(self.size)
+
+    def grid(self, array: Tensor) -> Tensor:
+        """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
+        return array.unflatten(-1, (self.rows, -1))
+
+
+def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool, adjustment: Adjustment,
+                       gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the sum and, if asked for, its gradient, both in the dtype of the coefficient; inputs as in ``upsampled.py``.
+
+    CPU only: how each strip is walked depends on the range of its logits, which has to be read.
+    """
+    channels, height, width = logits.shape[1:]
+    rows = cells(height, target.shape[1], align_corners, ANCHOR)
+    cols = cells(width, target.shape[2], align_corners)
+    count = -(-len(rows) * cols.phases * channels * len(cols) // STRIP)
+    size = -(-len(rows) // count)
+    total = torch.zeros((), dtype=torch.float64)
+    grad = torch.zeros(logits.shape, dtype=coefficient.dtype) if gradient else None
+    for start in range(0, len(rows), size):
+        part = rows.part(start, start + size)
+        strip = Strip(coefficient, channels, part, cols, width)
+        for image in range(len(logits)):
+            labels = _labels(strip, part, target[image], coefficient[image], adjustment.margin)
+            into = None if grad is None else grad[image]
+            total += _walk(strip, part, logits[image], labels, adjustment, into)
+    if grad is not None and adjustment.scale is not None:
+        grad.mul_(adjustment.scale.view(-1, 1, 1))
+    return total.to(coefficient.dtype), grad
+
+
+def _labels(strip: Strip, rows: Cells, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
+    """Sort the ``(H, W)`` labels and coefficients of an image by phase and cell."""
+    cols = strip.cols
+    pixel = rows.sample[:, None, :, None] * target.shape[1] + cols.sample[:, None, :]
+    label = target.flatten().index_select(0, pixel.flatten()).view(rows.phases, -1)
+    factor = coefficient.flatten().index_select(0, pixel.flatten()).view(pixel.shape)
+    factor.mul_(rows.counts.to(factor.dtype)[:, None, :, None]).mul_(cols.counts.to(factor.dtype)[:, None, :])
+    return Labels(torch.add(strip.base.flatten(), label, alpha=strip.size), factor.view(rows.phases, -1),
+                  None if margin is None else -margin[label])
+
+
+def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
+    """Return the sum over a strip of ``(C, h, w)`` logits and add its gradient to ``grad``, but for the scale."""
+    height = logits.shape[1]
+    above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=height - 1)
+    first = int(above[0])
+    low = logits[:, first:int(below[-1]) + 1].to(strip.low.dtype)
+    low = low if adjustment.scale is None else low * adjustment.scale.view(-1, 1, 1)
+    low = low if adjustment.bias is None else low + adjustment.bias.view(-1, 1, 1)
+    low, multiply = _ranged(low, adjustment, REACH[low.dtype] / (rows.stretch * strip.cols.stretch))
+    _begin(strip, rows, low.index_select(1, above - first), low.index_select(1, below - first), multiply)
+    sums = None if grad is None else strip.sums
+    total = (_multiplied if multiply else _added)(strip, labels, adjustment, sums)
+    if grad is not None:
+        top, bottom = _corners(strip, rows)
+        grad.index_add_(1, above, top).index_add_(1, below, bottom)
+    return total
+
+
+def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, bool]:
+    """Return logits with the same softmax, and whether their exponentials and all products of these are finite and above 0.
+
+    That is so if the logits are within the reach as they are, or lie in a range twice as wide below their maximum over the
+    classes. (Interpolation is linear: what is subtracted from all classes at a corner, is from all at a sample.)
+    """
+    shift = adjustment.largest_shift()
+    least, most = low.aminmax()
+    if -reach <= float(least) and float(most) <= reach and shift <= reach:
+        return low, True
+    low = low - low.amax(0, keepdim=True)
+    return low, float(low.amin()) >= shift - 2 * reach
+
+
+def _begin(strip: Strip, rows: Cells, top: Tensor, bottom: Tensor, multiply: bool) -> None:
+    """Fill ``strip.exps`` for the last phase along y, from the ``(C, rows, w)`` logits above and below each row of cells."""
+    value, up = strip.low[..., 1:-1]
+    torch.sub(bottom, top, out=up)
+    last = rows.offset + (rows.phases - 1) * rows.step
+    torch.addcmul(top, up, last.to(up.dtype).view(-1, 1), out=value)
+    up.mul_(-rows.step)
+    strip.low[..., 0] = strip.low[..., 1]
+    strip.low[..., -1] = strip.low[..., -2]
+    left = torch.cat([strip.low[..., point + 1:point + 1 + stop - start] for start, stop, point in strip.cols.runs], -1)
+    right = torch.cat([strip.low[..., point + 2:point + 2 + stop - start] for start, stop, point in strip.cols.runs], -1)
+    way = right.sub_(left)
+    factor = (way * strip.cols.step).exp_() if multiply else None
+    exps = strip.grid(strip.exps)
+    for k in range(strip.cols.phases):
+        if factor is not None and k % ANCHOR:
+            torch.mul(exps[:, k - 1], factor, out=exps[:, k])
+            continue
+        torch.addcmul(left, way, strip.offset + k * strip.cols.step, out=exps[:, k])
+        if multiply:
+            exps[:, k].exp_()
+
+
+def _multiplied(strip: Strip, labels: Labels, adjustment: Adjustment, sums: Tensor | None) -> Tensor:
+    """Walk up the phases along y, multiplying exponentials; return the loss of the strip, and fill ``sums`` if given."""
+    exps, up = strip.exps
+    flat = exps.view(-1)
+    total = torch.zeros((), dtype=torch.float64)
+    for k in reversed(range(len(labels.at))):
+        at = labels.at[k]
+        own = plain = flat.index_select(0, at)
+        shift = _shift(exps, labels, k, adjustment.relief, 0.0)
+        if shift is not None:  # the label's logit, and only its, depends on the label
+            own = plain * shift.exp_()
+            flat.index_copy_(0, at, own)
+        mass = exps.sum(1).flatten()
+        total += _collect(exps, mass, (mass / own).log_(), labels, k, adjustment.gamma, sums)
+        if shift is not None:
+            flat.index_copy_(0, at, plain)
+        if k:
+            exps.mul_(up)
+    return total
+
+
+def _added(strip: Strip, labels: Labels, adjustment: Adjustment, sums: Tensor | None) -> Tensor:
+    """Do the same for logits of any range: add logarithms, and take ``exp`` of every sample below its maximum."""
+    last, up = strip.exps
+    exps = torch.empty_like(last)
+    flat = exps.view(-1)
+    total = torch.zeros((), dtype=torch.float64)
+    for k in reversed(range(len(labels.at))):
+        torch.add(last, up, alpha=len(labels.at) - 1 - k, out=exps)
+        at = labels.at[k]
+        own = flat.index_select(0, at)
+        shift = _shift(exps, labels, k, adjustment.relief, torch.finfo(exps.dtype).min)
+        if shift is not None:
+            own += shift
+            flat.index_copy_(0, at, own)
+        most = exps.amax(1, keepdim=True)
+        exps.sub_(most).clamp_(min=FLOOR).exp_()
+        mass = exps.sum(1).flatten()
+        own -= most.flatten()
+        total += _collect(exps, mass, mass.log().sub_(own), labels, k, adjustment.gamma, sums)
+    return total
+
+
+def _shift(values: Tensor, labels: Labels, k: int, relief: Tensor | None, lowest: float) -> Tensor | None:
+    """Return what is added to the label's logit of the ``(P,)`` samples at phase k; the label's ``values`` may be lost."""
+    margin = None if labels.shift is None else labels.shift[k]
+    if relief is None:
+        return margin
+    values.view(-1).index_fill_(0, labels.at[k], lowest)
+    # argmax over a dimension that is not the last is slow; the largest rank among the largest values is the lowest class
+    rank = torch.arange(len(relief), 0, -1, dtype=values.dtype).view(-1, 1)
+    strongest = len(relief) - torch.where(values == values.amax(1, keepdim=True), rank, 0).amax(1).long()
+    given = relief[strongest.flatten()]
+    return given if margin is None else given + margin
+
+
+def _collect(exps: Tensor, mass: Tensor, loss: Tensor, labels: Labels, k: int, gamma: float, sums: Tensor | None) -> Tensor:
+    """Return the weighted loss of phase k and add its gradient, softmax minus label, to both sums.
+
+    Args:
+        exps: Exponentials of the adjusted logits.
+        mass: ``(P,)`` their sums over the classes.
+        loss: ``(P,)`` minus the logarithms of the labels' shares.
+    """
+    weight = labels.coefficient[k]
+    if gamma != 0:
+        miss = (-(-loss).expm1()).clamp_(min=TINY)
+        focus = miss.pow(gamma)
+        total = (focus * loss).mul_(weight).sum(dtype=torch.float64)
+        weight = weight * (focus + gamma * focus / miss * loss * (-loss).exp())  # d(focus * loss) / d(loss)
+    else:
+        total = (weight * loss).sum(dtype=torch.float64)
+    if sums is not None:
+        plain, times_k = sums
+        rate = (weight / mass).view(len(exps), 1, -1)
+        if k == len(labels.at) - 1:
+            torch.mul(exps, rate, out=plain)
+            times_k.zero_()
+        else:
+            plain.addcmul_(exps, rate)
+        plain.view(-1).index_add_(0, labels.at[k], weight, alpha=-1)
+        if k:  # phases come last first: phase j has been in k = 1 ... j of these, thus j times
+            times_k.add_(plain)
+    return total
+
+
+def _corners(strip: Strip, rows: Cells) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the ``(C, rows, w)`` logits above and below each row of cells; ``strip.sums`` are used up."""
+    sums = strip.grid(strip.sums)
+    for k in reversed(range(1, strip.cols.phases)):
+        sums[:, k - 1].add_(sums[:, k])
+    for k in range(2, strip.cols.phases):
+        sums[:, 1].add_(sums[:, k])  # phase j has been in j of these
+    right = sums[:, 0] * strip.offset
+    if strip.cols.phases > 1:
+        right.add_(sums[:, 1], alpha=strip.cols.step)
+    left = sums[:, 0].sub_(right)
+    low = strip.low.zero_()
+    for start, stop, point in strip.cols.runs:
+        low[..., point + 1:point + 1 + stop - start].add_(left[..., start:stop])
+        low[..., point + 2:point + 2 + stop - start].add_(right[..., start:stop])
+    low[..., 1].add_(low[..., 0])  # beyond the ends there is the same point once more
+    low[..., -2].add_(low[..., -1])
+    plain, times_k = low[..., 1:-1]
+    bottom = times_k.mul_(rows.step).addcmul_(plain, rows.offset.to(plain.dtype).view(-1, 1))
+    return plain.sub_(bottom), bottom
