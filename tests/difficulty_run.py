@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_run import CLASSES, make_config, make_dataset, make_report
+from tiny_run import CLASSES, make_config, make_dataset, make_report, tool
 
 LOSS = '''
 model['decode_head']['loss_decode'] = dict(type='mmimb.CrossEntropyLoss', class_weight=dict(
@@ -39,6 +39,13 @@ class Folder:
     def dataset(self, root: Path | None = None) -> str:
         """Return the holdout as a piece of config."""
         return f"dict(pipeline=load, test_mode=True, **{{**data, 'data_root': {str(root or self.held_out)!r}}})"
+
+    def scan(self) -> Path:
+        """Scan the training data and return the report, with the counts of every image."""
+        report = self.path / 'scan.json'
+        result = tool('scan_dataset.py', self.config(), '--out', report)
+        assert result.returncode == 0, result.stderr
+        return report
 
     def holdout(self, interval: int = 4, root: Path | None = None, more: str = '') -> str:
         """Return the arguments of a hook that measures on the holdout."""

@@ -59,12 +59,15 @@ class DifficultyTracker:
     def update(self, runner: Any, iteration: int, source: str) -> None:
         """Close the measurement after ``iteration`` iterations, on all ranks, hand it on, and log what became of it."""
         scores = self.meter.close()
+        lines: dict[str, list[str]] = {}
         for user, weight in self.weights.items():
             weight.update(scores[MEASURES.index(weight.measure)])
             taken = Measurement(iteration, user, weight.tau.item(), weight.difficulty.tolist(), weight.weight.tolist())
             self.log.add(taken)
-            runner.logger.info(f'Difficulty at iteration {iteration} ({source}) for {user}: {self._describe(taken)}')
             runner.visualizer.add_scalars(self._scalars(taken), step=iteration)
+            lines.setdefault(self._describe(taken), []).append(user)
+        for line, users in lines.items():
+            runner.logger.info(f'Difficulty at iteration {iteration} ({source}) for {", ".join(users)}: {line}')
         for deferred in self._deferred:
             deferred.refresh()
         if self.sampler is not None:
