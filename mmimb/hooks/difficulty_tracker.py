@@ -1,0 +1,164 @@
+"""What a run with difficulty-balanced weights keeps: who uses the measurements, the meter and the log."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dist import get_world_size
+from torch import nn
+
+from ..analysis.difficulty import Measurement
+from ..datasets import DifficultySampler
+from ..functional import MEASURES
+from ..stats.sources import class_names
+from ..weights import Deferred, DifficultyBalanced
+from .difficulty_log import DifficultyLog
+from .difficulty_meter import DifficultyMeter
+
+SAMPLER = 'sampler'
+CHECKPOINT_KEY = 'class_difficulty'
+SHOWN = 3
+
+
+class DifficultyTracker:
+    """Hands measurements on to the class weights of the losses and to the sampler, and remembers them.
+
+    Args:
+        model: The segmentor, unwrapped.
+        loader: The training dataloader.
+        folder: For the CSV and the plot.
+        momentum: Of the scores (see :class:`DifficultyMeter`).
+
+    Raises:
+        ValueError: The number of classes of a weight or the sampler is not that of the dataset; workers prefetch too far.
+    """
+
+    def __init__(self, model: nn.Module, loader: Any, *, folder: str, momentum: float) -> None:
+        self.classes = class_names(loader.dataset)
+        self.sampler = find_sampler(loader)
+        self._loader = loader
+        if self.sampler is not None:
+            check_delay(loader, self.sampler.delay)
+        self.weights = _users(model)
+        if self.sampler is not None:
+            self.weights[SAMPLER] = DifficultyBalanced(self.sampler.num_classes, self.sampler.tau, self.sampler.measure)
+        self._deferred = [m for m in model.modules() if isinstance(m, Deferred)]
+        for user, weight in self.weights.items():
+            if weight.num_classes != len(self.classes):
+                raise ValueError(f'`num_classes` of the DifficultyBalanced of {user} must be {len(self.classes)}, as many as '
+                                 f'the training split has classes, got {weight.num_classes}')
+        device = next((p.device for p in model.parameters()), None)
+        self.meter = DifficultyMeter(len(self.classes), momentum).to(device)
+        self.log = DifficultyLog(self.classes, folder)
+
+    @property
+    def measured(self) -> int:
+        """Iterations that were done at the last measurement; 0 before the first."""
+        return self.log.measurements[-1].iteration if self.log.measurements else 0
+
+    def update(self, runner: Any, iteration: int, source: str) -> None:
+        """Close the measurement after ``iteration`` iterations, on all ranks, hand it on, and log what became of it."""
+        scores = self.meter.close()
+        lines: dict[str, list[str]] = {}
+        for user, weight in self.weights.items():
+            weight.update(scores[MEASURES.index(weight.measure)])
+            taken = Measurement(iteration, user, weight.tau.item(), weight.difficulty.tolist(), weight.weight.tolist())
+            self.log.add(taken)
+            runner.visualizer.add_scalars(self._scalars(taken), step=iteration)
+            lines.setdefault(self._describe(taken), []).append(user)
+        for line, users in lines.items():
+            runner.logger.info(f'Difficulty at iteration {iteration} ({source}) for {", ".join(users)}: {line}')
+        for deferred in self._deferred:
+            deferred.refresh()
+        if self.sampler is not None:
+            start = first_draw(self._loader, self.sampler, iteration + self.sampler.delay)
+            self.sampler.set_class_weights(self.weights[SAMPLER].weight, start)
+
+    def restore(self, runner: Any, state: Mapping[str, Any] | None) -> None:
+        """Take over the state of a resumed checkpoint; begin at weights of 1 in a run that is new."""
+        if runner.iter > 0 and state is not None:
+            self.load_state_dict(state)
+        else:  # a checkpoint that only gave its parameters may have left other values in the buffers
+            for weight in self.weights.values():
+                for name, value in weight.compute_vectors(None).items():
+                    getattr(weight, name).copy_(value)
+            if runner.iter > 0:
+                runner.logger.warning('the checkpoint has no measurement of difficulty: class weights begin at 1')
+        self.log.start()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the buffers of the model, as plain data."""
+        state = {'classes': list(self.classes), 'meter': dict(self.meter.state_dict()), 'log': self.log.state_dict()}
+        if self.sampler is not None:
+            state[SAMPLER] = {'draws': self.sampler.state_dict(), 'weight': dict(self.weights[SAMPLER].state_dict())}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of a checkpoint of the same run.
+
+        Raises:
+            ValueError: The checkpoint is of another class list.
+        """
+        if list(state['classes']) != list(self.classes):
+            raise ValueError(f'`--resume` must be a checkpoint of the same classes {_short(self.classes)}, got one of '
+                             f'{_short(state["classes"])}')
+        self.meter.load_state_dict(state['meter'])
+        self.log.load_state_dict(state['log'])
+        if self.sampler is not None and SAMPLER in state:
+            self.weights[SAMPLER].load_state_dict(state[SAMPLER]['weight'])
+            self.sampler.load_state_dict(state[SAMPLER]['draws'])
+
+    def _scalars(self, taken: Measurement) -> dict[str, float]:
+        scalars = {f'tau/{taken.user}': taken.tau}
+        for key, values in (('difficulty', taken.difficulty), ('class_weight', taken.weight)):
+            names = zip(self.classes, values, strict=True)
+            scalars.update({f'{key}/{taken.user}/{name}': value for name, value in names})
+        return scalars
+
+    def _describe(self, taken: Measurement) -> str:
+        order = sorted(range(len(self.classes)), key=lambda c: -taken.difficulty[c])
+        hard, easy = order[:SHOWN], order[SHOWN:][-SHOWN:]
+        shown = [', '.join(f'{self.classes[c]} {taken.difficulty[c]:.2f} (weight {taken.weight[c]:.2f})' for c in part)
+                 for part in (hard, easy)]
+        return f'tau {taken.tau:.2f}; hardest: {shown[0]}' + (f'; easiest: {shown[1]}' if easy else '')
+
+
+def find_sampler(loader: Any) -> DifficultySampler | None:
+    """Return the ``DifficultySampler`` that a dataloader draws with, if it does."""
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+        if isinstance(sampler, DifficultySampler):
+            return sampler
+    return None
+
+
+def wants_difficulty(model: nn.Module, loader: Any) -> bool:
+    """Return whether a loss or the sampler follows the difficulty of classes."""
+    return bool(_users(model)) or find_sampler(loader) is not None
+
+
+def check_delay(loader: Any, delay: int) -> None:
+    """Refuse more prefetched batches than the sampler waits with new weights."""
+    ahead = loader.num_workers * (loader.prefetch_factor or 0)
+    if ahead >= delay:
+        raise ValueError(f'`delay` of DifficultySampler must be above the number of batches that workers prefetch '
+                         f'(num_workers * prefetch_factor = {ahead}), got {delay}')
+
+
+def _users(model: nn.Module) -> dict[str, DifficultyBalanced]:
+    """Return every ``DifficultyBalanced`` of a model by the name of the loss that uses it."""
+    return {name.split('.class_weight')[0]: module for name, module in model.named_modules()
+            if isinstance(module, DifficultyBalanced)}
+
+
+def first_draw(loader: Any, sampler: DifficultySampler, iteration: int) -> int:
+    """Return the first draw of an iteration (from 0), counted over all ranks; epochs may end with a smaller batch."""
+    size = loader.batch_size if loader.batch_size is not None else getattr(loader.batch_sampler, 'batch_size', None)
+    draws = int(size or 1) * get_world_size()
+    if sampler.infinite:
+        return iteration * draws
+    epoch, batch = divmod(iteration, len(loader))
+    return epoch * sampler.total_size + min(batch * draws, sampler.total_size)
+
+
+def _short(names: Sequence[str]) -> str:
+    return f'({len(names)}: {", ".join(map(str, names[:4]))}{", ..." if len(names) > 4 else ""})'
