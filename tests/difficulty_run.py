@@ -29,7 +29,8 @@ class Folder:
         self.stats = make_report(path / 'stats.json')
         self._configs = 0
 
-    def config(self, hook: str = '', *, iterations: int = 8, val_interval: int = 100, checkpoint: int = 4, extra: str = '') -> Path:
+    def config(self, hook: str = '', *, iterations: int = 8, val_interval: int = 100, checkpoint: int = 4,
+               extra: str = '') -> Path:
         """Write a config; ``hook`` holds arguments of ClassWeightHook, such as ``"source='val'"``."""
         self._configs += 1
         hooks = f"custom_hooks = [dict(type='mmimb.ClassWeightHook', {hook})]\n" if hook else ''

@@ -87,7 +87,7 @@ def test_an_empty_measurement_changes_nothing() -> None:
 
 @pytest.mark.parametrize('vector', [v for v in VECTORS if 'code' not in v['name']], ids=lambda v: v['name'])
 def test_vectors(vector) -> None:
-    """Weights of the authors' code; the CIFAR code's ``tau`` lacks a factor and a term of the paper and is given as a number."""
+    """Weights of the authors' code; the CIFAR code's ``tau`` lacks a factor and a term of the paper and is a number here."""
     params = vector['params']
     got = updated(params['class_accuracy'], tau='dynamic' if 'dynamic' in str(params['tau']) else params['tau_value'])
     np.testing.assert_allclose(got.tau.item(), params['tau_value'], rtol=1e-12)
@@ -157,7 +157,8 @@ def test_state_is_in_the_checkpoint_and_survives_half_precision() -> None:
     CrossEntropyLoss, lambda **cfg: OutlyingMSELoss(dict(pixels=[5, 3, 2]), **cfg)
 ], ids=['cross-entropy', 'outlying MSE'])
 def test_losses_use_the_latest_weights(build) -> None:
-    logits, target = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([[0, 1, 2, 255], [2, 2, 1, 0]])
+    logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([[0, 1, 2, 255], [2, 2, 1, 0]])
     loss = build(class_weight=dict(type='mmimb.DifficultyBalanced', num_classes=3))
     plain = build()
     assert loss(logits, target) == plain(logits, target)

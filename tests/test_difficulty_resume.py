@@ -1,4 +1,4 @@
-"""Difficulty, weights, draws and parameters are those of a run that was never killed, bit by bit; and on any number of ranks."""
+"""Difficulty, weights, draws and parameters: bit by bit those of a run that was never killed, on any number of ranks."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -103,23 +103,24 @@ def test_two_ranks_are_one_with_twice_the_batch(folder, tmp_path, hook) -> None:
     assert one['class_difficulty']['log']['weight'].std() > 0
     for name, want in one['state_dict'].items():
         assert want.dtype in (torch.float64, torch.int64), name
-        torch.testing.assert_close(two['state_dict'][name], want, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f'{name}: {text}')
+        torch.testing.assert_close(two['state_dict'][name], want, rtol=1e-9, atol=1e-9,
+                                   msg=lambda text, name=name: f'{name}: {text}')
 
 
 def test_a_checkpoint_of_another_class_list_is_refused(folder, tmp_path) -> None:
     config = folder.config('interval=4', checkpoint=4)
     succeeded(train(config, tmp_path / 'w', '--cfg-options', 'train_cfg.max_iters=4'))
     other = config.with_name('other.py')
-    other.write_text(config.read_text().replace("'sign'", "'lamp'").replace("stats='", "stats='").replace(
-        "val_evaluator = dict(type='mmimb.LongTailIoUMetric', stats=", "val_evaluator = dict(type='mmimb.LongTailIoUMetric') #"))
-    line = error_line(train(other, tmp_path / 'w', '--resume'))
-    assert line == ('error: `--resume` must be a checkpoint of the same classes (3: road, car, lamp), got one of (3: road, car, '
-                    'sign)')
+    metric = "val_evaluator = dict(type='mmimb.LongTailIoUMetric'"
+    other.write_text(config.read_text().replace("'sign'", "'lamp'").replace(f'{metric}, stats=', f'{metric}) #'))
+    assert error_line(train(other, tmp_path / 'w', '--resume')) == (
+        'error: `--resume` must be a checkpoint of the same classes (3: road, car, lamp), got one of (3: road, car, sign)')
 
 
 def test_a_run_that_starts_from_weights_begins_at_ones(folder, tmp_path) -> None:
     config = folder.config('interval=4')
     succeeded(train(config, tmp_path / 'a'))
     start = f'load_from={tmp_path / "a/iter_8.pth"}'
-    succeeded(train(config, tmp_path / 'b', '--cfg-options', start, 'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=1'))
+    options = [start, 'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=1']
+    succeeded(train(config, tmp_path / 'b', '--cfg-options', *options))
     assert state(tmp_path / 'b', 1)['state_dict']['decode_head.loss_decode.class_weight.weight'].tolist() == [1, 1, 1]

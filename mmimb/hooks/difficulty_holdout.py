@@ -80,7 +80,7 @@ def _missing(holdout: Any, ignore_index: int) -> str:
         stats = scan_dataset(holdout, ignore_index=ignore_index).stats
     except ValueError as error:  # told on all ranks
         return f'`dataloader.dataset` must have readable labels, got {error}'
-    names = [name for name, pixels in zip(stats.classes, stats.pixels, strict=True) if not pixels]
+    names = [name for name, pixels in zip(class_names(holdout), stats.pixels, strict=True) if not pixels]
     if not names:
         return ''
     return (f'`dataloader.dataset` must hold pixels of every class, got none of {", ".join(names)} in {stats.num_images} '

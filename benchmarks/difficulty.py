@@ -1,0 +1,127 @@
+#!/usr/bin/env python
+"""What measuring difficulty on training batches adds to an iteration: Fast-SCNN, 19 classes, 2 x 512 x 1024.
+
+    python benchmarks/difficulty.py [--device cuda] [--threads 1] [--iterations 30] [--out FILE.csv]
+
+Whole training steps (forward, backward, AdamW) alternate between without and with the counting of ``ClassWeightHook``; the
+medians are compared. On the CPU it is processor time, which other processes disturb less. ``stride 4`` is the default, ``stride 1`` looks at every pixel. The
+closing of a measurement (adding up ranks, new weights) is timed by itself and spread over the default interval. On a GPU the
+counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits for the device.
+"""
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import HERE, machine
+
+CLASSES, SIZE, BATCH = 19, (512, 1024), 2
+STRIDES = (None, 4, 1)
+
+
+def build(device: str) -> Any:
+    """Return Fast-SCNN with difficulty-balanced cross-entropy, as the CamVid configs have it, for 19 classes."""
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import MODELS
+    from mmseg.utils import register_all_modules
+
+    import mmimb.registry  # noqa: F401  (registers the scope)
+    register_all_modules(init_default_scope=False)
+    init_default_scope('mmseg')
+    model = Config.fromfile(HERE.parent / 'configs/_base_/models/fast_scnn.py').model
+    model.data_preprocessor.size = SIZE
+    for head in ('decode_head', 'auxiliary_head'):
+        model[head].num_classes = CLASSES
+        model[head].loss_decode.class_weight = {'type': 'mmimb.DifficultyBalanced', 'num_classes': CLASSES}
+    return MODELS.build(model).to(device).train()
+
+
+def batch(device: str) -> dict[str, Any]:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for _ in range(BATCH):
+        coarse = torch.randint(0, CLASSES, (1, 16, 32), generator=generator)
+        label = coarse.repeat_interleave(32, 1).repeat_interleave(32, 2)
+        label[:, :20] = 255
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label.to(device)), metainfo={'img_shape': SIZE}))
+    images = [torch.randint(0, 256, (3, *SIZE), generator=generator, dtype=torch.uint8).to(device) for _ in range(BATCH)]
+    return {'inputs': images, 'data_samples': samples}
+
+
+def measure(device: str, iterations: int) -> dict[Any, float]:
+    """Return median milliseconds of a step by stride (None: without counting), and of the closing as ``'close'``."""
+    from mmengine.optim import OptimWrapper
+
+    from mmimb.hooks.difficulty_meter import DifficultyMeter
+    from mmimb.hooks.difficulty_sources import watch_training
+    model, data, meter = build(device), batch(device), DifficultyMeter(CLASSES, 0.9).to(device)
+    optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
+    head, cuda = model.decode_head, device.startswith('cuda')
+    clock = time.perf_counter if cuda else time.process_time
+    times: dict[Any, list[float]] = {stride: [] for stride in (*STRIDES, 'close')}
+    add = meter.add
+
+    def strictly(*args: Any) -> None:
+        torch.cuda.set_sync_debug_mode('error')
+        try:
+            add(*args)
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+
+    if cuda:
+        meter.add = strictly  # type: ignore[method-assign]
+
+    def timed(key: Any, run: Any) -> None:
+        if cuda:
+            torch.cuda.synchronize()
+        start = clock()
+        run()
+        if cuda:
+            torch.cuda.synchronize()
+        times[key].append(1e3 * (clock() - start))
+
+    for turn in range(iterations + 1):
+        for stride in STRIDES if turn % 2 else STRIDES[::-1]:
+            handle = None if stride is None else watch_training(head.loss_decode, head, meter, stride=stride)
+            timed(stride, lambda: model.train_step(data, optimizer))
+            if handle is not None:
+                handle.remove()
+        timed('close', lambda: head.loss_decode.class_weight.update(meter.close()[0]))
+    return {key: statistics.median(values[1:]) for key, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--iterations', type=int, default=30)
+    parser.add_argument('--out', type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    result = measure(args.device, args.iterations)
+    from mmimb.hooks.class_weight import INTERVALS
+    closing = result.pop('close') / INTERVALS['train']
+    rows = []
+    for stride, ms in result.items():
+        ms += 0 if stride is None else closing
+        rows.append({'counting': 'none' if stride is None else f'stride {stride}', 'ms': f'{ms:.2f}',
+                     'added_percent': f'{100 * (ms / result[None] - 1):.2f}', 'threads': args.threads, **machine(args.device)})
+        print(f'{rows[-1]["counting"]:10s} {ms:9.2f} ms per iteration   {rows[-1]["added_percent"]:>6s} % added')
+    print(f'of which closing a measurement: {closing:.4f} ms per iteration')
+    out = args.out or HERE / f'results/difficulty_{args.device.split(":")[0]}.csv'
+    with out.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == '__main__':
+    main()
