@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 @TRANSFORMS.register_module()
 class RareClassCrop(RandomCrop):
-    """Crops around a class of the image, rare ones more often (the crop of DAFormer, arXiv 2111.14887).
+    """Crops around a class of the image, rare ones more often (after DAFormer, arXiv 2111.14887).
 
     It stands in the place of ``RandomCrop``. A class is drawn among those in the image with the probability
     ``softmax((1 - f) / temperature)``, with ``f`` its share of the labelled pixels of the training split; then a crop that
