@@ -15,8 +15,9 @@ from torch import Tensor
 from .axes import matrix, support
 from .binary import adjusted_binary_cross_entropy, positive_channels
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
-from .geometric import Adjustment, walk_cross_entropy
+from .geometric import walk_cross_entropy
 from .layout import per_class
+from .phases import Adjustment
 
 STRIP = {'cpu': 1 << 19}  # elements of the up-sampled logits of a strip; the cache of a core holds few of that size
 CHANNELS = 8  # that are up-sampled at a time

@@ -66,4 +66,5 @@ def _accuracy(logits: Tensor, label: Tensor, head: Any) -> Tensor:
     """Return mmseg's ``(1,)`` accuracy in percent, without waiting for the device."""
     valid = label != head.ignore_index
     right = (upsampled_argmax(logits, label.shape[1:], align_corners=head.align_corners) == label) & valid
-    return 100 * (right.sum().float().view(1) + EPS) / (valid.sum() + EPS)
+    percent = (100 / (valid.sum().double() + EPS)).float()  # rounded where mmseg rounds
+    return (right.sum().float().view(1) + EPS) * percent
