@@ -98,17 +98,18 @@ def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment:
 
 
 def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, bool]:
-    """Return logits with the same softmax, and whether their exponentials and all products of these are finite and above 0.
+    """Return logits with the same softmax, and whether to multiply exponentials: if all products are finite and above 0.
 
     That is so if the logits are within the reach as they are, or lie in a range twice as wide below their maximum over the
     classes. (Interpolation is linear: what is subtracted from all classes at a corner, is from all at a sample.)
     """
     shift = adjustment.largest_shift()
     least, most = low.aminmax()
+    exact = adjustment.relief is not None  # where classes are equally strong, products would decide by their rounding
     if -reach <= float(least) and float(most) <= reach and shift <= reach:
-        return low, True
+        return low, not exact
     low = low - low.amax(0, keepdim=True)
-    return low, float(low.amin()) >= shift - 2 * reach
+    return low, float(low.amin()) >= shift - 2 * reach and not exact
 
 
 def _begin(strip: Strip, rows: Cells, top: Tensor, bottom: Tensor, multiply: bool) -> None:

@@ -151,10 +151,9 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
         blend = None if along_y is None else along_y[start:stop, first:last]
         for n in range(len(logits)):
             low = logits[n:n + 1, :, first:last].to(dtype)
-            z = low if along_x is None else low @ along_x.T
+            z = low.clone() if along_x is None else low @ along_x.T  # `local` may write to it
             z = z if blend is None else blend @ z
-            total, slope = local(z.clone() if z.data_ptr() == logits.data_ptr() else z,
-                                 slice(n, n + 1), slice(start, stop), gradient)
+            total, slope = local(z, slice(n, n + 1), slice(start, stop), gradient)
             totals.append(total)
             if grad is not None and slope is not None:
                 slope = slope if blend is None else blend.T @ slope
