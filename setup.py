@@ -16,9 +16,9 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmimb', 'mmimb.*']),
-    package_data={'mmimb': ['py.typed']},
+    package_data={'mmimb': ['py.typed', 'report/templates/*']},
     # No stack among these: the two provide the same import names and would overwrite each other.
-    install_requires=['torch>=2.1', 'numpy', 'pyyaml', 'rich', 'tqdm'],
+    install_requires=['torch>=2.1', 'numpy', 'jinja2', 'matplotlib', 'pyyaml', 'rich', 'tqdm'],
     extras_require={
         'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2', 'ftfy', 'regex'],
         'openmmlab': ['mmengine==0.10.7', 'mmcv==2.1.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex'],

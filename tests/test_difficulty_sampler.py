@@ -57,10 +57,18 @@ def test_new_weights_begin_at_their_draw_exactly(data, report, made) -> None:
 
 
 def test_scale_of_the_weights_does_not_matter(data, report, made) -> None:
-    other = sampler('DifficultySampler', data, report)
-    made.set_class_weights(torch.tensor(FIRST, dtype=torch.float64), 1)
-    other.set_class_weights(torch.tensor(FIRST, dtype=torch.float64) * 2.0**1020, 1)
+    other, weight = sampler('DifficultySampler', data, report), torch.tensor([4., 5, 6, 1, 7], dtype=torch.float64)
+    made.set_class_weights(weight, 1)
+    other.set_class_weights(weight * 2.0**1021, 1)  # finite, but not their sum
     assert list(islice(made, 500)) == list(islice(other, 500))
+
+
+@pytest.mark.parametrize('number', [0.0, 0.5, 1 - 2.0**-53])
+def test_the_ends_of_the_unit_interval(made, number) -> None:
+    """With the least and the largest number a class of weight 0 is not drawn, nor an item that is not there."""
+    made.set_class_weights(torch.tensor([0., 0, 1, 0, 0]), 1)
+    made._pairs = lambda seed, position: (number, number)
+    assert made.draw(5) == 2
 
 
 def test_it_does_not_matter_when_weights_are_handed_over(data, report, made) -> None:

@@ -14,7 +14,7 @@ from test_rare_class_crop import STATS, crop, crops, label_map
 from mmimb.stats import ClassStats
 
 
-@pytest.mark.parametrize('size', [(50, 80), (10, 80), (50, 12), (40, 60)])
+@pytest.mark.parametrize('size', [(50, 80), (10, 80), [50, 12], (40, 60)])
 def test_images_smaller_than_the_crop(size) -> None:
     out = crops(crop(size), label_map(), 1)[0]
     assert out['img_shape'] == (min(size[0], 40), min(size[1], 60))
@@ -77,6 +77,7 @@ def test_in_a_pipeline_with_workers(tmp_path, workers) -> None:
 
 @pytest.mark.parametrize(('arguments', 'rule'), [
     (dict(size=(1, 2, 3)), r'`crop_size` must be a number or \(height, width\), got \(1, 2, 3\)'),
+    (dict(size=None), '`crop_size` must be an integer, got None'),
     (dict(size=(0, 4)), '`crop_size` must be at least 1, got 0'),
     (dict(size=(4.0, 4)), r'`crop_size` must be an integer, got 4\.0'),
     (dict(temperature=0), '`temperature` must be a finite number above 0'),

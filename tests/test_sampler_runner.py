@@ -19,7 +19,7 @@ READ: list[int] = []
 
 
 @TRANSFORMS.register_module()
-class NoteRead(BaseTransform):
+class NoteSampled(BaseTransform):
     """Notes the images that are read, in this process."""
 
     def transform(self, results):
@@ -70,7 +70,7 @@ def weights(iteration: int) -> torch.Tensor:
 
 @pytest.fixture(scope='module')
 def dataset(tmp_path_factory):
-    return {**write_images(tmp_path_factory.mktemp('runs') / 'data'), 'pipeline': [dict(type='NoteRead'), *PIPELINE]}
+    return {**write_images(tmp_path_factory.mktemp('runs') / 'data'), 'pipeline': [dict(type='NoteSampled'), *PIPELINE]}
 
 
 @pytest.fixture(scope='module')

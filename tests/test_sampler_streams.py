@@ -149,6 +149,10 @@ def test_wrapped_datasets(config, tmp_path, kind) -> None:
     for c, name in enumerate(made.by_class):
         np.testing.assert_array_equal(name, np.flatnonzero(np.array(CONTENT)[images, c] > 0))
     assert {images[made.draw(k)] for k in range(500)} == set(range(12)) - {10}
+    factor = np.ones(12)
+    factor[2], factor[[5, 7]] = 2.449490, 1.732051  # as in test_repeat_factors_by_hand
+    repeated = sampler('RepeatFactorSampler', data, tmp_path / 'stats.json', threshold=0.5)
+    np.testing.assert_allclose(repeated.factor, factor[images], atol=1e-6)
 
 
 def test_a_wrapper_that_does_not_tell_its_items(data, report) -> None:

@@ -119,6 +119,19 @@ def test_repeat_factor_cycles_are_complete_and_shuffled(tmp_path) -> None:
     assert ((positions - 20)**2 / 20).sum() < 18.5  # 99.9 % of a chi-square of 4
 
 
+def test_the_order_of_a_cycle_does_not_tell_what_was_rounded_up(data, report) -> None:
+    """In a cycle in which image 2 occurs three times rather than twice, its first place is what it is by chance."""
+    made = sampler('RepeatFactorSampler', data, report, threshold=0.5)
+    cycles = [made._shuffled(cycle) for cycle in range(1500)]
+    places = {times: [] for times in (2, 3)}
+    for cycle in cycles:
+        at = np.flatnonzero(cycle == 2)
+        places[len(at)].append(at / (len(cycle) - 1))
+    for found in places.values():
+        assert np.mean(found) == pytest.approx(0.5, abs=4 * np.sqrt(1 / 12 / len(found) / 2))
+    assert draws(made, 30) == np.concatenate(cycles)[:30].tolist()
+
+
 def test_a_threshold_without_effect_is_told(data, report) -> None:
     with pytest.warns(UserWarning, match=r'repeats no image: every class is in at least 0\.0833 of the images'):
         sampler('RepeatFactorSampler', data, report, threshold=0.05)
@@ -198,7 +211,7 @@ def test_reports_that_do_not_serve(data, report, tmp_path, kind) -> None:
 
 def test_a_report_of_other_files(data, report, tmp_path) -> None:
     fewer = build(write_images(tmp_path / 'fewer', CONTENT[:5]))
-    with pytest.raises(ValueError, match=r'of the label files of the training dataset, in order, got .* of 12 others; scan it again'):
+    with pytest.raises(ValueError, match=r'of the training dataset, in order, got .* of 12 others; scan it again'):
         sampler('RareClassSampler', fewer, report)
     renamed = write_images(tmp_path / 'renamed')
     for kind in ('images', 'labels'):

@@ -34,13 +34,6 @@ class LabelledItems:
         if hash_names(counts.files) != fingerprint(dataset):
             raise ValueError(f'`stats` must be of the label files of the training dataset, in order, got {str(stats)!r} of '
                              f'{len(counts)} others; scan it again')
-        totals = np.zeros(self.num_classes, np.int64)
-        if len(counts.class_index) and not 0 <= counts.class_index.min() <= counts.class_index.max() < self.num_classes:
-            raise ValueError(f'`class_index` of the per-image counts must be below {self.num_classes}, '
-                             f'got {counts.class_index.max()}')
-        np.add.at(totals, counts.class_index, counts.pixels)
-        if tuple(totals.tolist()) != self.stats.pixels:
-            raise ValueError(f'`per_image` of {str(stats)!r} must be counts of the same scan, got others; scan it again')
         self.counts = counts
         self._image = np.repeat(np.arange(len(counts)), np.diff(counts.indptr))  # (nnz,), the image of each count
         self._item_image = item_positions(dataset)

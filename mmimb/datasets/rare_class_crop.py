@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 @TRANSFORMS.register_module()
 class RareClassCrop(RandomCrop):
-    """Crops around a class of the image, rare ones more often (the crop of DAFormer, arXiv 2111.14887).
+    """Crops around a class of the image, rare ones more often (after DAFormer, arXiv 2111.14887).
 
     It stands in the place of ``RandomCrop``. A class is drawn among those in the image with the probability
     ``softmax((1 - f) / temperature)``, with ``f`` its share of the labelled pixels of the training split; then a crop that
@@ -47,7 +47,7 @@ class RareClassCrop(RandomCrop):
 
     def __init__(self, crop_size: int | Sequence[int], stats: Any, temperature: float = 0.01, *, min_pixels: int = 1000,
                  max_tries: int = 10, prob: float = 1.0, ignore_index: int = 255) -> None:
-        size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+        size = tuple(crop_size) if isinstance(crop_size, (list, tuple)) else (crop_size, crop_size)
         if len(size) != 2:
             raise ValueError(f'`crop_size` must be a number or (height, width), got {crop_size!r}')
         super().__init__((whole_number('crop_size', size[0], least=1), whole_number('crop_size', size[1], least=1)),

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import matrix, support
 from .binary import adjusted_binary_cross_entropy, positive_channels
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
-from .geometric import Adjustment, walk_cross_entropy
+from .geometric import walk_cross_entropy
 from .layout import per_class
+from .phases import Adjustment
 
 STRIP = {'cpu': 1 << 19}  # elements of the up-sampled logits of a strip; the cache of a core holds few of that size
+CHANNELS = 8  # that are up-sampled at a time
 LARGE_STRIP = 1 << 25  # elsewhere: enough to keep a device busy
 
 Losses = Callable[[Tensor, slice, slice], Tensor]
@@ -100,6 +103,26 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
     return sum_over_strips(logits, coefficient, losses, align_corners=align_corners)
 
 
+@torch.no_grad()
+def upsampled_argmax(logits: Tensor, size: torch.Size | tuple[int, int], *, align_corners: bool = False) -> Tensor:
+    """Return the ``(N, *size)`` class with the largest up-sampled logit, exactly as from ``F.interpolate``; ties: the lowest.
+
+    Args:
+        logits: ``(N, C, h, w)`` scores.
+        size: Height and width of the result.
+        align_corners: As in ``F.interpolate``.
+    """
+    best = logits.new_full((len(logits), *size), -torch.inf)
+    winner = torch.zeros(best.shape, dtype=torch.int64, device=logits.device)
+    for channel in range(0, logits.shape[1], CHANNELS):
+        z = F.interpolate(logits[:, channel:channel + CHANNELS], tuple(size), mode='bilinear', align_corners=align_corners)
+        value, index = z.max(1)
+        better = value > best
+        winner = torch.where(better, index + channel, winner)
+        best = torch.where(better, value, best)
+    return winner
+
+
 def _can_walk(logits: Tensor, target: Tensor, adjustment: Adjustment) -> bool:
     """Return whether the walk can compute this, and is likely to be the fastest way."""
     if logits.device.type != 'cpu' or target.shape[1] < 2 * logits.shape[2] or target.shape[2] < 2 * logits.shape[3]:
@@ -128,10 +151,9 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
         blend = None if along_y is None else along_y[start:stop, first:last]
         for n in range(len(logits)):
             low = logits[n:n + 1, :, first:last].to(dtype)
-            z = low if along_x is None else low @ along_x.T
+            z = low.clone() if along_x is None else low @ along_x.T  # `local` may write to it
             z = z if blend is None else blend @ z
-            total, slope = local(z.clone() if z.data_ptr() == logits.data_ptr() else z,
-                                 slice(n, n + 1), slice(start, stop), gradient)
+            total, slope = local(z, slice(n, n + 1), slice(start, stop), gradient)
             totals.append(total)
             if grad is not None and slope is not None:
                 slope = slope if blend is None else blend.T @ slope

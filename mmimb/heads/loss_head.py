@@ -5,14 +5,15 @@ from functools import cache
 from types import new_class
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from ..dispatch import Upsample
 from ..registry import MODELS
 from .classifier import CosineClassifier
 from .introspect import head_losses, loss_scale, uses_cls_seg
+from .upsampled import announce, obstacles, upsampled_losses
 
 CLASSIFIERS = ('linear', 'cosine')
-UPSAMPLES = ('auto', 'stock')
 COSINE_SCALE = 30.0  # of LDAM (arXiv 1906.07413)
 
 
@@ -30,8 +31,9 @@ class LossHead:
             a direction per class, without a bias and in float32: no class wins by the size of its weights. The cosines are
             multiplied by 30, unless the losses of the head have a ``scale`` (LDAM, ELM), which then does it. A loss on raw
             outputs (``OutlyingMSELoss``) cannot pull them beyond that factor.
-        upsample: How logits come to the size of the labels: ``'stock'``, as in mmseg; ``'auto'``, the fastest way there is,
-            which today is the same.
+        upsample: How logits come to the size of the labels: ``'stock'``, as in mmseg; ``'strip'`` or ``'fused'``, without
+            full-resolution logits, which only losses that are sums over pixels can do without; ``'auto'``, for each loss
+            the fastest way there is. See :class:`mmimb.dispatch.Upsample`.
         head: Arguments of the base.
 
     Checkpoints: ``conv_seg.weight`` has the same shape in both; a cosine classifier has no ``conv_seg.bias``.
@@ -41,7 +43,7 @@ class LossHead:
             have a ``scale``.
     """
 
-    wrapped: type
+    wrapped: Any
 
     def __new__(cls, base: Any = None, *args: Any, **head: Any) -> LossHead:
         return super().__new__(head_class(_resolve(base)) if cls is LossHead else cls)
@@ -49,14 +51,22 @@ class LossHead:
     def __init__(self, base: Any, classifier: str = 'linear', upsample: str = 'auto', **head: Any) -> None:
         if classifier not in CLASSIFIERS:
             raise ValueError(f'`classifier` must be one of {CLASSIFIERS}, got {classifier!r}')
-        if upsample not in UPSAMPLES:
-            raise ValueError(f'`upsample` must be one of {UPSAMPLES} (there is no other way yet), got {upsample!r}')
+        way = Upsample(upsample)  # refuses others before anything is built
         super().__init__(**head)
         conv = getattr(self, 'conv_seg', None)
         if type(conv) is not nn.Conv2d or conv.kernel_size != (1, 1) or conv.groups != 1:
             raise _refused(base, f'its conv_seg must be a 1x1 convolution and is {conv!r}')
         if classifier == 'cosine':
             self.conv_seg = CosineClassifier(conv.in_channels, conv.out_channels, _cosine_scale(self))
+        self.upsample = way.mode
+        announce(self)
+
+    def loss_by_feat(self: Any, seg_logits: Tensor, batch_data_samples: Any) -> dict[str, Tensor]:
+        """Return the losses and ``acc_seg`` as every mmseg head does."""
+        if self.upsample == 'stock' or all(obstacles(self)):
+            return self.wrapped.loss_by_feat(self, seg_logits, batch_data_samples)
+        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        return upsampled_losses(self, seg_logits, label)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         reduced: Any = super().__reduce_ex__(protocol)  # names the class, which no module holds

@@ -40,7 +40,7 @@ class _CrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, coefficient, scale, bias, *maps = ctx.saved_tensors
-        vectors = {'scale': scale, 'bias': bias, 'gain': scale, 'outer': grad.contiguous(), **dict(zip(MAPS, maps, strict=True))}
+        vectors = dict(zip(MAPS, maps, strict=True), scale=scale, bias=bias, gain=scale, outer=grad.contiguous())
         slopes = run_slopes('cross_entropy', logits, target, coefficient, align_corners=ctx.align_corners, vectors=vectors,
                             dtype=logits.dtype, loss=False, complement=ctx.complement)[1]
         return (slopes, *(None,) * 9)

@@ -33,7 +33,8 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
     target, coefficient = checked('binary_cross_entropy', logits, target, coefficient)
     n, channels = logits.shape[:2]
     vectors = {'bias': vector('bias', None if bias is None else -bias, logits, channels),
-               'gain': vector('factor', factor, logits, n, channels), 'table': vector('table', table, logits, channels, channels)}
+               'gain': vector('factor', factor, logits, n, channels),
+               'table': vector('table', table, logits, channels, channels)}
     loss: Tensor = _Elementwise.apply(logits, target, coefficient, 'binary_cross_entropy', vectors,
                                       {'align_corners': align_corners, 'lam': float(lam), 'gamma': float(gamma)})
     return loss

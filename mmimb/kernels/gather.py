@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import adjusted_row
+from .parts import adjusted_row, wide
 from .pixel import pixel_parts
 
 
@@ -17,9 +17,10 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
            BLOCK_LOW: tl.constexpr):
     """Compute the gradient of OWNED low columns x STRIP low rows x BLOCK_C channels, and the loss of the cells they begin.
 
-    Walks down the strip cell by cell. Every output pixel's slope is computed once per program, and adds its two shares to the row
-    of logits above and to that below, in registers; a finished row, still as wide as the output, shrinks to the low columns by one
-    small matrix product. Programs own disjoint logits: pixels on the rim of a tile are computed twice, none is added atomically.
+    Walks down the strip cell by cell. Every output pixel's slope is computed once per program, and adds its two shares to
+    the row of logits above and to that below, in registers; a finished row, still as wide as the output, shrinks to the low
+    columns by one small matrix product. Programs own disjoint logits: pixels on the rim of a tile are computed twice, none
+    is added atomically.
     """
     n = tl.program_id(2).to(tl.int64)
     chunk = tl.program_id(0) % CHUNKS
@@ -41,12 +42,13 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
     blend = tl.where(inside[:, None], nearer + farther, 0.0)
     begun = (inside & (cell_x >= x_owned))[None, :]
 
-    c_wide = c.to(tl.int64) if WIDE else c
-    left = (cell_x.to(tl.int64) if WIDE else cell_x)[None, :] * stride_x
-    right = tl.minimum(cell_x + 1, low_width - 1)
-    right = (right.to(tl.int64) if WIDE else right)[None, :] * stride_x
-    image = logits + n * stride_n + c_wide * stride_c
-    out = slopes + chunk.to(tl.int64) * out_chunk + n * out_n + c_wide * out_c + (x_low.to(tl.int64) if WIDE else x_low)[None, :] * out_x
+    channel = wide(c, WIDE)
+    left = wide(cell_x, WIDE)[None, :] * stride_x
+    right = wide(tl.minimum(cell_x + 1, low_width - 1), WIDE)[None, :] * stride_x
+    image = logits + n * stride_n + channel * stride_c
+    out = slopes
+    if GRADIENT:
+        out += chunk.to(tl.int64) * out_chunk + n * out_n + channel * out_c + wide(x_low, WIDE)[None, :] * out_x
     factor = tl.full((BLOCK_C, 1), 1.0, tl.float32)
     if gain is not None:
         factor = tl.load(gain + n * gain_n + c, mask=exists, other=0.0)
@@ -57,13 +59,11 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
     carry = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)
     losses = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)
     first = tl.maximum(y_owned - 1, 0)
-    below = adjusted_row(image + (first.to(tl.int64) if WIDE else first) * stride_y, left, right, across[None, :], c, exists, scale,
-                         bias)
+    below = adjusted_row(image + wide(first, WIDE) * stride_y, left, right, across[None, :], c, exists, scale, bias)
     for cell in range(first, tl.minimum(y_owned + STRIP, low_height)):
         above = below
-        next_row = tl.minimum(cell + 1, low_height - 1)
-        below = adjusted_row(image + (next_row.to(tl.int64) if WIDE else next_row) * stride_y, left, right, across[None, :], c,
-                             exists, scale, bias)
+        next_row = wide(tl.minimum(cell + 1, low_height - 1), WIDE)
+        below = adjusted_row(image + next_row * stride_y, left, right, across[None, :], c, exists, scale, bias)
         drop = below - above
         total = carry
         carry = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)
@@ -77,10 +77,9 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
                 carry += slope * down
             if partial is not None:
                 losses += tl.where(begun & (cell >= y_owned), loss, 0.0)
-        if GRADIENT:
-            if cell >= y_owned:  # not before the `if` above: the compiler knows GRADIENT, and must not see None
-                shrunk = tl.dot(total, blend, input_precision='tf32x3')
-                tl.store(out + (cell.to(tl.int64) if WIDE else cell) * out_y, shrunk * (factor * step), mask=exists & kept[None, :])
+        if GRADIENT and cell >= y_owned:
+            row = tl.dot(total, blend, input_precision='ieee')
+            tl.store(out + wide(cell, WIDE) * out_y, row * (factor * step), mask=exists & kept[None, :])
     if partial is not None:
         program = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
         tl.store(partial + program, tl.sum(tl.where(exists, losses * factor, 0.0)))

@@ -10,9 +10,15 @@ from .prepare import INTERPRETED
 LOG_TINY = tl.constexpr(-27.631021115928547)  # of 1e-12, as in functional/cross_entropy.py
 NEVER = tl.constexpr(-200.0)  # exp of it is 0 in float32
 
-# The hardware's exponential: one multiplication and one exp2. tl.exp spends three more instructions on results under 1e-38, which
-# are 0 here. The interpreter has no device library.
+# The exponential of the hardware: one multiplication and one exp2. tl.exp spends three more instructions on results under
+# 1e-38, which are 0 here. The interpreter has no device library.
 exp = tl.exp if INTERPRETED else libdevice.fast_expf
+
+
+@triton.jit
+def wide(index, WIDE: tl.constexpr):
+    """Return an index in 64 bits where the places that it leads to need them."""
+    return index.to(tl.int64) if WIDE else index
 
 
 @triton.jit
@@ -82,8 +88,8 @@ def binary_parts(z, positive, lam, gamma, FOCAL: tl.constexpr):
 def softmax_slope(v, own, peak, inverse, pull, entropy, mixed, COMPLEMENT: tl.constexpr):
     """Return the slope of a pixel's loss in logit ``v``, from its statistics (see statistics.py).
 
-    The wrong classes share what the label is pulled by, in proportion to their softmax among themselves. With H the entropy of that
-    softmax p, d H / d v = -p (log p + H).
+    The wrong classes share what the label is pulled by, in proportion to their softmax p among themselves. Its entropy H has
+    the slope d H / d v = -p (log p + H).
     """
     below_peak = v - peak
     pulled = pull

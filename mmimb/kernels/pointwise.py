@@ -4,13 +4,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .parts import wide
 from .pixel import pixel_parts
 
 
 @triton.jit
-def pointwise(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bias, labels, gain, table, outer, slopes, partial,
-              gamma, complement, lam, gain_n, positive_shift, channels, height, width, stride_n, stride_c, stride_y, stride_x,
-              out_n, out_c, out_y, out_x, FORMULA: tl.constexpr, WIDE: tl.constexpr, FOCAL: tl.constexpr,
+def pointwise(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bias, labels, gain, table, outer, slopes,
+              partial, gamma, complement, lam, gain_n, positive_shift, channels, height, width, stride_n, stride_c, stride_y,
+              stride_x, out_n, out_c, out_y, out_x, FORMULA: tl.constexpr, WIDE: tl.constexpr, FOCAL: tl.constexpr,
               COMPLEMENT: tl.constexpr, GRADIENT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_X: tl.constexpr):
     """Compute the gradient, and the loss where it is not known yet, of BLOCK_C channels x BLOCK_X pixels of a row."""
     n = tl.program_id(2).to(tl.int64)
@@ -20,11 +21,8 @@ def pointwise(logits, target, coefficient, peaks, inverse, pull, entropy, scale,
     x = tl.program_id(1) * BLOCK_X + tl.arange(0, BLOCK_X)[None, :]
     inside = x < width
     held = (c < channels) & inside
-    if WIDE:
-        row, c_wide, column = y.to(tl.int64), c.to(tl.int64), x.to(tl.int64)
-    else:
-        row, c_wide, column = y, c, x
-    z = tl.load(logits + n * stride_n + row * stride_y + c_wide * stride_c + column * stride_x, mask=held, other=0.0)
+    row, channel, column = wide(y, WIDE), wide(c, WIDE), wide(x, WIDE)
+    z = tl.load(logits + n * stride_n + row * stride_y + channel * stride_c + column * stride_x, mask=held, other=0.0)
     z = z.to(tl.float32)
     if scale is not None:
         z *= tl.load(scale + c, mask=c < channels, other=0.0)
@@ -39,7 +37,7 @@ def pointwise(logits, target, coefficient, peaks, inverse, pull, entropy, scale,
     if GRADIENT:
         if outer is not None:
             slope *= tl.load(outer)
-        tl.store(slopes + n * out_n + row * out_y + c_wide * out_c + column * out_x, slope, mask=held)
+        tl.store(slopes + n * out_n + row * out_y + channel * out_c + column * out_x, slope, mask=held)
     if partial is not None:
         program = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
         tl.store(partial + program, tl.sum(tl.where(held, loss, 0.0)))

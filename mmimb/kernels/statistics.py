@@ -4,25 +4,25 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import along_row, exp, focal_softplus
+from .parts import along_row, exp, focal_softplus, wide
 
 
 @triton.jit
-def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, inverse, pull, entropy, partial, pieces, left_y, share_y,
-               left_x, share_x, gamma, complement, channels, height, width, low_height, low_width, stride_n, stride_c, stride_y,
-               stride_x, WIDE: tl.constexpr, SAME: tl.constexpr, FOCAL: tl.constexpr, COMPLEMENT: tl.constexpr,
-               BLOCK_C: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr):
+def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, inverse, pull, entropy, partial, gamma,
+               complement, channels, height, width, stride_n, stride_c, stride_y, stride_x, low_height, low_width, pieces,
+               left_y, share_y, left_x, share_x, WIDE: tl.constexpr, SAME: tl.constexpr, FOCAL: tl.constexpr,
+               COMPLEMENT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr):
     """Walk over the channels of BLOCK_Y x BLOCK_X output pixels with a running maximum and sum of exponentials.
 
     The rows of a program lie between the same two rows of logits, so each logit is loaded once for all of them, and a further
     row costs one multiplication and addition per channel.
 
     The sums run over the wrong classes only; the label's logit is interpolated by itself. With d = log(sum exp v) - v_y:
-    loss = softplus(d), 1 - p_y = sigmoid(d), and the slope in a wrong class is its share of d loss / d d. Nothing cancels where a
-    pixel is almost right, as p_y - 1 would, nor where logits are large.
+    loss = softplus(d), 1 - p_y = sigmoid(d), and the slope in a wrong class is its share of d loss / d d. Nothing cancels
+    where a pixel is almost right, as p_y - 1 would, nor where logits are large.
 
-    Writes per pixel: the peak of the wrong logits, the inverse of sum exp(v - peak), pull = coefficient * d loss / d d, and with
-    COMPLEMENT the entropy minus log sum exp(v - peak); and one sum of losses per program.
+    Writes per pixel: the peak of the wrong logits, the inverse of sum exp(v - peak), pull = coefficient * d loss / d d, and
+    with COMPLEMENT the entropy minus log sum exp(v - peak); and one sum of losses per program.
     """
     n = tl.program_id(2).to(tl.int64)
     first = tl.load(pieces + 2 * tl.program_id(1))
@@ -39,20 +39,16 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
     across = tl.load(share_x + x, mask=x < width, other=0.0)
     left = tl.load(left_x + x, mask=x < width, other=0)
     right = tl.minimum(left + 1, low_width - 1)
-    if WIDE:
-        left, right, above, below, label_c = left.to(tl.int64), right.to(tl.int64), above.to(tl.int64), below.to(tl.int64), \
-            label.to(tl.int64)
-    else:
-        label_c = label
-    left = x * stride_x if SAME else left * stride_x
-    right = right * stride_x
-    image = logits + n * stride_n
+    left = wide(x if SAME else left, WIDE) * stride_x
+    right = wide(right, WIDE) * stride_x
+    image = logits + n * stride_n + wide(above, WIDE) * stride_y
+    next_row = wide(below - above, WIDE) * stride_y
 
     # The label's own logit, from its four corners.
-    corner = image + label_c * stride_c + above * stride_y
+    corner = image + wide(label, WIDE) * stride_c
     own = along_row(corner, left, right, across, inside, SAME)
     if not SAME:
-        own += (along_row(corner + (below - above) * stride_y, left, right, across, inside, SAME) - own) * down
+        own += (along_row(corner + next_row, left, right, across, inside, SAME) - own) * down
     if scale is not None:
         own *= tl.load(scale + label)
     if bias is not None:
@@ -66,12 +62,12 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
     for start in range(0, channels, BLOCK_C):
         c = start + tl.arange(0, BLOCK_C)[:, None, None]
         exists = c < channels
-        row = image + (c.to(tl.int64) if WIDE else c) * stride_c + above * stride_y
+        row = image + wide(c, WIDE) * stride_c
         z = along_row(row, left[None], right[None], across[None], exists, SAME)
         if SAME:
             z = tl.where(exists, z, float('-inf'))
         else:
-            drop = along_row(row + (below - above) * stride_y, left[None], right[None], across[None], exists, SAME) - z
+            drop = along_row(row + next_row, left[None], right[None], across[None], exists, SAME) - z
             z = tl.where(exists, z, float('-inf')) + drop * down[None]
         wrong = c != label[None]
         if relief is not None:

@@ -148,10 +148,8 @@ class SegLoss(StatsModule):
         return weight.to(logits.device, torch.promote_types(logits.dtype, torch.float32))
 
     def _needs_pixels(self, upsample: Upsample, weight: Tensor | None, reduction: str) -> bool:
-        obstacle = self.obstacle
-        if reduction == 'none':
-            obstacle = "reduction='none' asks for a value per pixel"
-        elif weight is not None and weight.requires_grad:
+        obstacle = "reduction='none' asks for a value per pixel" if reduction == 'none' else self.obstacle
+        if weight is not None and weight.requires_grad:
             obstacle = 'the pixel weights want a gradient'
         check_mode(upsample.mode, type(self).__name__, obstacle)
         return bool(obstacle) or upsample.mode == 'stock'

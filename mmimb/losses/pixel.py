@@ -26,6 +26,8 @@ class PixelLoss(SegLoss):
             return 'it has a value() of its own'
         if kind.select is not PixelLoss.select:
             return 'it chooses among all pixels of the batch'
+        if self.reduction == 'none':
+            return "reduction='none' asks for a value per pixel"
         return '' if self._has_formula() else self.exempt.get('rows', '')
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
 """From what each file shows to what the whole list shows: the findings of a report."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,28 @@ def audit(part: Part, pixels: Array) -> dict[str, Any]:
         part: All records.
         pixels: ``(C,)`` labelled pixels of every class.
     """
-    found: dict[str, list[Entry]] = {name: [] for name in FINDINGS}
-    for problem in part.records.problems:
-        name = part.name(problem.position, FINDINGS[problem.finding].about)
-        found[problem.finding].append((name, problem.detail))
-    checks: Mapping[str, Callable[[], Iterator[Entry]]] = {
-        'in_both_splits': lambda: _in_both_splits(part),
-        'duplicate_label': lambda: _duplicates(part, 'label'),
-        'duplicate_image': lambda: _duplicates(part, 'image'),
-        'unlisted_label': lambda: ((name, 'there is no image of this name') for name in part.subject.unlisted),
-        'class_never_seen': lambda: ((None, f'class {c}, {part.subject.classes[c]!r}') for c in np.flatnonzero(pixels == 0)),
-        'reduce_zero_label': lambda: _reduce_zero_label(part, pixels),
-        'not_checked': lambda: ((None, note) for note in part.subject.notes),
+    of_list: Mapping[str, Iterator[Entry]] = {
+        'in_both_splits': _in_both_splits(part),
+        'duplicate_label': _duplicates(part, 'label'),
+        'duplicate_image': _duplicates(part, 'image'),
+        'unlisted_label': ((name, 'there is no image of this name') for name in part.subject.unlisted),
+        'class_never_seen': ((None, f'class {c}, {part.subject.classes[c]!r}') for c in np.flatnonzero(pixels == 0)),
+        'reduce_zero_label': _reduce_zero_label(part, pixels),
+        'not_checked': ((None, note) for note in part.subject.notes),
     }
-    for name, check in checks.items():
-        found[name] += check()
-    return {name: _entry(name, entries) for name, entries in found.items() if entries}
+    entries = {name: _entry(name, of_list[name] if name in of_list else _of_files(part, name)) for name in FINDINGS}
+    return {name: entry for name, entry in entries.items() if entry['total']}
 
 
-def _entry(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    return {'severity': FINDINGS[name].severity, 'total': len(entries),
-            'files': [{'file': file, 'detail': detail} for file, detail in entries[:LISTED]]}
+def _entry(name: str, entries: Iterator[Entry]) -> dict[str, Any]:
+    files = [{'file': file, 'detail': detail} for file, detail in islice(entries, LISTED)]
+    return {'severity': FINDINGS[name].severity, 'total': len(files) + sum(1 for _ in entries), 'files': files}
+
+
+def _of_files(part: Part, name: str) -> Iterator[Entry]:
+    for problem in part.records.problems:
+        if problem.finding == name:
+            yield part.name(problem.position, FINDINGS[name].about), problem.detail
 
 
 def finding_lines(found: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,70 @@
+"""The losses of a decode head from logits of low resolution."""
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..dispatch import Upsample, check_mode
+from ..functional.strips import upsampled_argmax
+from .introspect import head_losses
+
+EPS = torch.finfo(torch.float32).eps  # what mmseg's accuracy adds to both counts
+
+
+def obstacles(head: Any) -> list[str]:
+    """Return for each loss of a head why it needs full-resolution logits; an empty text if it can do without them."""
+    if head.sampler is not None:
+        return ['the pixel sampler of the head reads them'] * len(head_losses(head))
+    return [getattr(loss, 'obstacle', 'it is no loss of mmimb') for loss in head_losses(head)]
+
+
+def announce(head: Any) -> None:
+    """Refuse a way to up-sample that a loss of the head does not have; log which losses ``'auto'`` leaves as in mmseg."""
+    for loss, obstacle in zip(head_losses(head), obstacles(head), strict=True):
+        name = type(loss).__name__
+        check_mode(head.upsample, name, obstacle)
+        if obstacle and head.upsample == 'auto':
+            print_log(f'{type(head).__name__}: {name} is computed from full-resolution logits ({obstacle})', 'current',
+                      logging.INFO)
+
+
+def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Return what ``BaseDecodeHead.loss_by_feat`` does; full-resolution logits exist only if a loss needs them.
+
+    Args:
+        head: A decode head without a pixel sampler.
+        logits: ``(N, C, h, w)`` scores.
+        label: ``(N, H, W)`` labels.
+    """
+    from mmseg.models.losses import accuracy
+    from mmseg.models.utils import resize
+
+    reasons = obstacles(head)
+    upsample = Upsample(head.upsample, head.align_corners)
+    size = {'size': label.shape[1:], 'mode': 'bilinear', 'align_corners': head.align_corners}
+    full = resize(logits, **size) if any(reasons) else None
+    if full is None:  # for its warnings about sizes that do not fit, without any data
+        resize(torch.empty(logits.shape, device='meta'), **size)
+    losses: dict[str, Tensor] = {}
+    for loss, reason in zip(head_losses(head), reasons, strict=True):
+        how = {'weight': None, 'ignore_index': head.ignore_index}
+        value = loss(full, label, **how) if reason else loss(logits, label, **how, upsample=upsample)
+        name = str(loss.loss_name)
+        losses[name] = losses[name] + value if name in losses else value
+    if full is not None:
+        losses['acc_seg'] = accuracy(full, label, ignore_index=head.ignore_index)
+    else:
+        losses['acc_seg'] = _accuracy(logits.detach(), label, head)
+    return losses
+
+
+def _accuracy(logits: Tensor, label: Tensor, head: Any) -> Tensor:
+    """Return mmseg's ``(1,)`` accuracy in percent, without waiting for the device."""
+    valid = label != head.ignore_index
+    right = (upsampled_argmax(logits, label.shape[1:], align_corners=head.align_corners) == label) & valid
+    percent = (100 / (valid.sum().double() + EPS)).float()  # rounded where mmseg rounds
+    return (right.sum().float().view(1) + EPS) * percent

@@ -1,0 +1,182 @@
+"""Images that hold the rarest classes, and where in the image these lie."""
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..stats import ClassStats, PerImageCounts
+from ..stats.sources import image_loader, label_files, label_loaders, leaves
+
+Array = npt.NDArray[Any]
+EXAMPLE_CLASSES, MAP_CLASSES = 6, 12
+MAP_IMAGES = 24  # read for a class's map
+GRID = (12, 16)  # rows, columns
+WIDTH = 440  # of an example, in pixels
+OUTLINE = (255, 64, 255)
+TINY = 16
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image of a class.
+
+    Args:
+        class_index: The class.
+        kind: Why this image: ``'largest'`` or ``'typical'`` area of the class.
+        file: Name of the label file below the data root.
+        pixels: Pixels of the class in it.
+        jpeg: The picture as a ``data:`` URI, empty if the image cannot be read.
+    """
+
+    class_index: int
+    kind: str
+    file: str
+    pixels: int
+    jpeg: str
+
+
+@dataclass(frozen=True)
+class PlaceMap:
+    """Where a class lies.
+
+    Args:
+        class_index: The class.
+        share: ``GRID`` shares of its pixels, sum 1.
+        num_images: Images that were read for it.
+        png: The map as a ``data:`` URI.
+    """
+
+    class_index: int
+    share: Array
+    num_images: int
+    png: str
+
+
+class SampleReader:
+    """Reads single images and labels of a built dataset as its own pipeline loads them."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.files = label_files(dataset)
+        self.label_loaders = [label_loaders(leaf) for leaf in leaves(dataset)]
+        self.image_loaders = [[loader] if (loader := image_loader(leaf)) is not None else [] for leaf in leaves(dataset)]
+
+    def labels(self, position: int) -> Array | None:
+        """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
+        return self._run(position, self.label_loaders, 'gt_seg_map')
+
+    def image(self, position: int) -> Array | None:
+        """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
+        image = self._run(position, self.image_loaders, 'img')
+        return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
+
+    def _run(self, position: int, loaders: Sequence[Sequence[Any]], key: str) -> Array | None:
+        try:
+            data = self.files.info(position)
+            for loader in loaders[int(self.files.source[position])]:
+                data = loader(data)
+            found = data.get(key)
+        except Exception:  # whatever a decoder raises: the audit names the file
+            return None
+        return found if isinstance(found, np.ndarray) else None
+
+
+def find_examples(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[Example]:
+    """Return two images of each of the rarest classes: with its largest area, and with its median area."""
+    found: list[Example] = []
+    for c in _rarest(stats, EXAMPLE_CLASSES):
+        rows, pixels = _images_of(per_image, c)
+        order = np.argsort(-pixels, kind='stable')
+        places = {'largest': order[0], 'typical': order[len(order) // 2]}
+        for kind, place in places.items():
+            if kind == 'typical' and place == order[0]:
+                continue
+            row = int(rows[place])
+            picture = _draw(reader, row, c)
+            found.append(Example(c, kind, per_image.files[row], int(pixels[place]), picture))
+    return found
+
+
+def find_places(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[PlaceMap]:
+    """Return the maps of the rarest classes, each from at most 24 of its images, evenly spread over the list."""
+    import cv2
+
+    classes = _rarest(stats, MAP_CLASSES)
+    wanted: dict[int, list[int]] = {}
+    for c in classes:
+        rows = _images_of(per_image, c)[0]
+        for row in rows[np.unique(np.linspace(0, len(rows) - 1, MAP_IMAGES).astype(int))]:
+            wanted.setdefault(int(row), []).append(c)
+    sums = {c: np.zeros(GRID) for c in classes}
+    counts = dict.fromkeys(classes, 0)
+    for row, members in sorted(wanted.items()):
+        labels = reader.labels(row)
+        if labels is None:
+            continue
+        for c in members:
+            cells = cv2.resize((labels == c).astype(np.float32), GRID[::-1], interpolation=cv2.INTER_AREA)
+            sums[c] += cells / max(cells.sum(), 1e-12)
+            counts[c] += 1
+    shares = {c: sums[c] / counts[c] for c in classes if counts[c]}
+    return [PlaceMap(c, share, counts[c], _map_png(share)) for c, share in shares.items()]
+
+
+def _rarest(stats: ClassStats, most: int) -> list[int]:
+    return [c for c in reversed(stats.order()) if stats.pixels[c]][:most]
+
+
+def _images_of(per_image: PerImageCounts, c: int) -> tuple[Array, Array]:
+    """Return the rows of the images that hold class ``c``, and its pixels in them."""
+    at = np.flatnonzero(per_image.class_index == c)
+    return np.searchsorted(per_image.indptr, at, side='right') - 1, per_image.pixels[at]
+
+
+def _draw(reader: SampleReader, row: int, c: int) -> str:
+    """Return the image with class ``c`` outlined and the rest paler, as a ``data:`` URI."""
+    import cv2
+
+    image, labels = reader.image(row), reader.labels(row)
+    if image is None or labels is None:
+        return ''
+    size = WIDTH, max(1, round(WIDTH * labels.shape[0] / labels.shape[1]))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.25).astype(np.uint8)
+    if not mask.any():  # thinner than a pixel of the small picture
+        mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    pale = cv2.addWeighted(image, 0.5, np.full_like(image, 128), 0.5, 0)
+    near = cv2.dilate(mask, np.ones((7, 7), np.uint8))
+    picture = np.where(near[..., None] > 0, image, pale)
+    contours, _ = cv2.findContours(near, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for color, thickness in (((0, 0, 0), 4), (OUTLINE, 2)):
+        for contour in contours:
+            x, y, width, height = cv2.boundingRect(contour)
+            if max(width, height) < TINY:  # a ring is seen better than a dot
+                cv2.circle(picture, (x + width // 2, y + height // 2), TINY, color, thickness, cv2.LINE_AA)
+            else:
+                cv2.drawContours(picture, [contour], -1, color, thickness)
+    return data_uri('jpeg', cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 78])[1])
+
+
+def _map_png(share: Array) -> str:
+    import cv2
+    from matplotlib import colormaps
+    rgb = colormaps['magma'](share / max(float(share.max()), 1e-12), bytes=True)[..., :3]
+    return data_uri('png', cv2.imencode('.png', np.ascontiguousarray(rgb[..., ::-1]))[1])
+
+
+def _three_bytes(image: Array) -> Array:
+    image = image[..., None] if image.ndim == 2 else image
+    image = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
+    if image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        image = ((image.astype(np.float64) - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return np.ascontiguousarray(image)
+
+
+def data_uri(kind: str, data: Any) -> str:
+    """Return the bytes of an image file as a ``data:`` URI."""
+    return f'data:image/{kind};base64,{base64.b64encode(bytes(data)).decode()}'
