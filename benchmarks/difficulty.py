@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import statistics
 import time
 from pathlib import Path
@@ -98,6 +99,16 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
     return {key: statistics.median(values[1:]) for key, values in times.items()}
 
 
+def write_docs(rows: list[dict[str, Any]]) -> None:
+    """Rewrite the cost table of docs/difficulty.md."""
+    path = HERE.parent / 'docs/difficulty.md'
+    lines = ['| counting | ms per iteration | added |', '|---|---|---|']
+    lines += [f'| {row["counting"]} | {row["ms"]} | {row["added_percent"]} % |' for row in rows]
+    table = '<!-- cost:begin -->\n' + '\n'.join(lines) + '\n<!-- cost:end -->'
+    text = path.read_text(encoding='utf-8')
+    path.write_text(re.sub('<!-- cost:begin -->.*<!-- cost:end -->', lambda _: table, text, flags=re.S), encoding='utf-8')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
@@ -115,6 +126,8 @@ def main() -> None:
         rows.append({'counting': 'none' if stride is None else f'stride {stride}', 'ms': f'{ms:.2f}',
                      'added_percent': f'{100 * (ms / result[None] - 1):.2f}', 'threads': args.threads, **machine(args.device)})
         print(f'{rows[-1]["counting"]:10s} {ms:9.2f} ms per iteration   {rows[-1]["added_percent"]:>6s} % added')
+    if args.out is None and not args.device.startswith('cuda'):
+        write_docs(rows)
     print(f'of which closing a measurement: {closing:.4f} ms per iteration')
     out = args.out or HERE / f'results/difficulty_{args.device.split(":")[0]}.csv'
     with out.open('w', newline='', encoding='utf-8') as file:

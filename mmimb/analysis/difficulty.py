@@ -47,6 +47,7 @@ def difficulty_chart(measurements: Sequence[Measurement], classes: Sequence[str]
     """
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
     shown = [m for m in measurements if m.user == measurements[0].user]
     order = sorted(range(len(classes)), key=lambda c: -shown[-1].difficulty[c])
     figure = Figure(figsize=(12, max(3.2, 1.5 + ROW_INCHES * min(len(classes), MAX_NAMED))), layout='constrained')
@@ -59,7 +60,9 @@ def difficulty_chart(measurements: Sequence[Measurement], classes: Sequence[str]
     for ax, title, rows, style in panels:
         edges = _edges([m.iteration for m in shown])
         mesh = ax.pcolormesh(edges, range(len(classes) + 1), [[row[c] for row in rows] for c in order], **style)
-        figure.colorbar(mesh, ax=ax, pad=0.01)
+        bar = figure.colorbar(mesh, ax=ax, pad=0.01, fraction=0.04, aspect=40, format='%g')
+        bar.ax.yaxis.set_minor_formatter('{x:g}' if high < 20 * low else NullFormatter())
+        ax.locator_params(axis='x', nbins=6)
         ax.set_title(title, fontsize=11)
         ax.set_xlabel('iteration')
     left.set_ylim(len(classes), 0)
