@@ -3,15 +3,15 @@
 
     python benchmarks/scanner.py [--rounds 5] [--images 300] [--out FILE.csv]
 
-A set in the layout of Cityscapes is made in a temporary folder: 2048 x 1024 labels of 19 classes with jagged outlines. Three ways to
-go through its labels run in fresh processes, one after the other in every round, so that a busy machine is busy for all:
+A set in the layout of Cityscapes is made in a temporary folder: 2048 x 1024 labels of 19 classes with jagged outlines. Three
+ways to go through its labels run in fresh processes, one after the other in every round: a busy machine is busy for all.
 
 * decode: ``cv2.imdecode`` of the file's bytes and nothing else,
 * scan: the scanner, with counts, audit, image headers and content hashes,
 * unique: ``np.unique(Image.open(file))`` in a loop, the script that everybody writes.
 
-The time is that of going through the files, without imports and without listing the dataset. Memory is measured on small labels,
-300 and 30,000 of them (links to 300 files): what the process grows by over mmseg's own list, and the private memory of a worker.
+The time is that of going through the files, without imports and without listing the dataset. Memory is measured on small
+labels, 300 and 30,000 (links to 300 files): what the process grows by over mmseg's own list, and a worker's private memory.
 """
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 SIZE, CLASSES = (1024, 2048), 19
 CASES = [(way, processes) for processes in (1, 2) for way in ('decode', 'scan', 'unique')]
-COLUMNS = ('what', 'processes', 'images', 'min_s', 'median_s', 'ms_per_image', 'decode_ratio', 'unique_ratio', 'scaling', 'rounds',
-           'load', 'cpu', 'cores', 'python', 'opencv', 'pillow', 'commit')
+COLUMNS = ('what', 'processes', 'images', 'min_s', 'median_s', 'ms_per_image', 'decode_ratio', 'unique_ratio', 'scaling',
+           'rounds', 'load', 'cpu', 'cores', 'python', 'opencv', 'pillow', 'commit')
 
 
 def draw(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -161,7 +161,8 @@ def run_memory(root: Path) -> dict[str, float]:
 def call(*arguments: str) -> Any:
     command = [sys.executable, __file__, *arguments]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.splitlines()[-1])
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def about() -> dict[str, Any]:

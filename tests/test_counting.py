@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from mmimb.stats import ClassStats
-from mmimb.stats.counting import count_labels, histogram
+from mmimb.stats.counting import class_counts, histogram, value_counts
 from mmimb.stats.report import report_summary, report_table
 
 
@@ -22,11 +22,10 @@ def test_histogram_is_exact_for_any_size(shape) -> None:
     np.testing.assert_array_equal(histogram(labels[:, ::2]), np.bincount(labels[:, ::2].ravel(), minlength=256))
 
 
-def test_count_labels_of_wider_types() -> None:
-    labels = np.array([[0, 300, 255], [2, 2, 255]])
-    count = count_labels(labels, 301)
+def test_counts_of_wider_types() -> None:
+    count = class_counts(*value_counts(np.array([[0, 300, 255], [2, 2, 255]])), 301)
     assert (count.class_index.tolist(), count.pixels.tolist(), count.ignored) == ([0, 2, 300], [1, 2, 1], 2)
-    assert 'got -1 (1 pixels), 300 (1 pixels)' in count_labels(np.array([[-1, 300]]), 4).problems[0]
+    assert class_counts(*value_counts(np.array([[-1, 300, 0]])), 4).outside == '-1 (1 pixels), 300 (1 pixels)'
 
 
 def test_table_and_summary() -> None:

@@ -287,6 +287,7 @@ def test_percent(share, text) -> None:
 
 
 def test_the_template_is_part_of_the_package(tmp_path) -> None:
-    subprocess.run([sys.executable, 'setup.py', '-q', 'build_py', '-d', str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, 'setup.py', '-q', 'build_py', '-d', str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     installed = {path.name for path in (tmp_path / 'mmimb/report/templates').iterdir()}
     assert installed == {path.name for path in (ROOT / 'mmimb/report/templates').iterdir()} == {'report.css', 'report.html.j2'}

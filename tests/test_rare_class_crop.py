@@ -109,6 +109,19 @@ def test_tries_are_bounded_and_the_best_is_taken(monkeypatch) -> None:
     assert len(set(held)) > 1
 
 
+@pytest.mark.parametrize('min_pixels', [1, 100])
+def test_the_first_crop_with_enough_is_taken(monkeypatch, min_pixels) -> None:
+    label, boxes = np.full((40, 60), 255, np.uint8), []
+    label[20, 30:33] = 1
+    original = RareClassCrop._random_box
+    monkeypatch.setattr(RareClassCrop, '_random_box', lambda *a: boxes.append(original(*a)) or boxes[-1])
+    out = crops(crop((20, 30), min_pixels=min_pixels), label, 40)
+    held = [(label[top:bottom, left:right] == 1).sum() for top, bottom, left, right in boxes]
+    enough = min(min_pixels, 3)
+    assert [(each['gt_seg_map'] == 1).sum() for each in out] == [h for h in held if h >= enough]
+    assert min(held) < 3
+
+
 @pytest.mark.parametrize('label', [np.full((40, 60), 255, np.uint8), label_map()], ids=['ignored', 'prob 0'])
 def test_elsewhere_it_is_a_random_crop(label) -> None:
     for seed in range(20):

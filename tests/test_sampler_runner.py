@@ -90,6 +90,8 @@ def train(folder, dataset, drawn, *, loop, workers=0, seed=5, resume=None, stop=
         load_from=resume and str(resume), resume=resume is not None)
     READ.clear()
     runner.train()
+    if workers:
+        runner.train_loop.dataloader_iterator._iterator._shutdown_workers()  # the garbage collector waits 5 s for each
     return teacher.batches
 
 

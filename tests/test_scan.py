@@ -6,19 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 from PIL import Image
+from scanning import PIPELINE, build, leaf
 
-from mmimb.stats import BadLabelsError, ClassStats, PerImageCounts, build_split, fingerprint, scan_dataset
+from mmimb.stats import BadLabelsError, ClassStats, PerImageCounts, fingerprint, scan_dataset
 from mmimb.stats.build import heads_ignore_index
 from mmimb.stats.report import check_report_path, write_report
 
-CLASSES = ('a', 'b', 'c', 'd')
 CAMVID_PIXELS = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
 CAMVID_IMAGES = (366, 365, 366, 367, 349, 319, 351, 173, 360, 317, 201)
 CAMVID_IGNORED = 2503995
-PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='RandomFlip', prob=0.5),
-            dict(type='PackSegInputs')]
 
 
 @pytest.fixture
@@ -34,15 +31,6 @@ def folder(tmp_path):
         Image.fromarray(label).save(tmp_path / f'set/annotations/train/{name}.png')
         Image.new('RGB', label.shape[::-1]).save(tmp_path / f'set/images/train/{name}.jpg')
     return tmp_path / 'set'
-
-
-def leaf(root, **arguments) -> dict:
-    return {'type': 'BaseSegDataset', 'data_root': str(root), 'metainfo': dict(classes=CLASSES), 'pipeline': PIPELINE,
-            'data_prefix': dict(img_path='images/train', seg_map_path='annotations/train'), **arguments}
-
-
-def build(dataset: dict, **rest):
-    return build_split(Config(dict(train_dataloader=dict(dataset=dataset), **rest)))
 
 
 def reference(root, change=lambda label: label, num_classes=4) -> np.ndarray:
@@ -64,6 +52,9 @@ def check(scan, rows: np.ndarray) -> None:
     assert scan.stats.ignored_pixels == rows[:, -1].sum()
     assert scan.stats.num_images == len(rows) == len(scan.per_image)
     np.testing.assert_array_equal(scan.per_image.dense(counts.shape[1]), counts)
+    np.testing.assert_array_equal(scan.per_image.ignored, rows[:, -1])
+    together = [[sum(1 for row in counts if row[a] and row[b]) for b in range(counts.shape[1])] for a in range(counts.shape[1])]
+    np.testing.assert_array_equal(scan.cooccurrence, together)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -71,6 +62,7 @@ def test_counts_of_plain_labels(folder, workers) -> None:
     seen = []
     scan = scan_dataset(build(leaf(folder)), workers, 'train', progress=lambda done, total: seen.append((done, total)))
     check(scan, reference(folder))
+    assert scan.audit == {}
     assert seen == [(i, 7) for i in range(1, 8)]
     assert scan.per_image.files[0] == 'annotations/train/0.png'
 
@@ -137,8 +129,13 @@ def test_heads_decide_what_is_ignored(folder) -> None:
     assert heads_ignore_index(dict(model=dict(decode_head=[dict(), dict(ignore_index=3)]))) == 3
     assert heads_ignore_index(dict(model=dict(decode_head=dict()))) == 255
     assert heads_ignore_index({}) is None
-    with pytest.raises(BadLabelsError, match=r'labels must be below 4 .* or 3 \(ignored\), got 255'):
-        scan_dataset(build(leaf(folder)), 0, ignore_index=3)
+    scan = scan_dataset(build(leaf(folder)), 0, ignore_index=3)
+    rows = reference(folder)
+    assert scan.stats.pixels == (*rows[:, :3].sum(0), 0)
+    assert scan.stats.ignored_pixels == rows[:, 3].sum()
+    assert scan.audit['outside_classes']['total'] == len(rows)
+    with pytest.raises(BadLabelsError, match=r'holds 255 .*, which are neither below 4 \(.*\) nor 3 \(ignored\)'):
+        scan_dataset(build(leaf(folder)), 0, ignore_index=3, strict=True)
 
 
 @pytest.mark.parametrize('loader', [dict(imdecode_backend='cv2'), dict(imdecode_backend='pillow')])
@@ -150,8 +147,10 @@ def test_palette_files_are_read_as_the_dataset_reads_them(folder, loader) -> Non
         image.save(file)
     dataset = build(leaf(folder, pipeline=[dict(type='LoadAnnotations', **loader)]))
     if loader['imdecode_backend'] == 'cv2':  # decodes the colours: the trainer would fail as well
-        with pytest.raises(BadLabelsError, match='must be one'):
+        with pytest.raises(BadLabelsError, match='at least one labelled pixel') as error:
             scan_dataset(dataset, 0)
+        assert error.value.problems[0] == ('error: not_one_channel: annotations/train/0.png: '
+                                           'loads as an array (4, 3, 3) of uint8')
     else:
         assert scan_dataset(dataset, 0).stats.pixels == (28, 28, 0, 28)
 
@@ -163,16 +162,17 @@ def test_report_round_trip(folder, tmp_path) -> None:
     assert ClassStats.load(path) == scan.stats
     data = json.loads(path.read_text())
     assert list(data) == ['version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels',
-                          'provenance', 'per_image']
+                          'provenance', 'per_image', 'cooccurrence', 'audit', 'counts_sha256', 'run']
     assert data['provenance'] == {
         'dataset': 'BaseSegDataset', 'split': 'train', 'reduce_zero_label': False, 'label_map': None, 'ignore_index': 255,
         'num_images': 7, 'fingerprint': fingerprint(build(leaf(folder))), 'mmimb': data['provenance']['mmimb']}
     assert str(tmp_path) not in path.read_text()
     with np.load(arrays, allow_pickle=False) as npz:
         assert {k: v.dtype.str for k, v in npz.items()} == {'indptr': '<i8', 'class_index': '<i4', 'pixels': '<i8',
-                                                            'files': '<U27'}
+                                                            'files': '<U27', 'ignored': '<i8'}
     loaded = PerImageCounts.load(path)
     np.testing.assert_array_equal(loaded.dense(4), scan.per_image.dense(4))
+    np.testing.assert_array_equal(loaded.ignored, reference(folder)[:, -1])
     first = path.read_bytes(), arrays.read_bytes()
     write_report(scan_dataset(build(leaf(folder)), 2, 'train'), check_report_path(path))
     assert (path.read_bytes(), arrays.read_bytes()) == first

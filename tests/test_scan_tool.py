@@ -26,10 +26,10 @@ def work(tmp_path):
     """A folder with ``config.py`` and a dataset of three good images in ``set``."""
     for kind in ('images', 'annotations'):
         (tmp_path / 'set' / kind / 'train').mkdir(parents=True)
-    for name in 'xyz':
-        label = np.array([[0, 1, 255, 2]] * 3, np.uint8)
+    for i, name in enumerate('xyz'):
+        label = np.roll(np.array([[0, 1, 255, 2]] * 3, np.uint8), i, 1)
         Image.fromarray(label).save(tmp_path / f'set/annotations/train/{name}.png')
-        Image.new('RGB', (4, 3)).save(tmp_path / f'set/images/train/{name}.jpg')
+        Image.new('RGB', (4, 3), (90 * i, 0, 0)).save(tmp_path / f'set/images/train/{name}.jpg')
     (tmp_path / 'config.py').write_text(CONFIG)
     return tmp_path
 
@@ -66,7 +66,9 @@ def test_options(work) -> None:
     with (work / 'config.py').open('a') as file:
         file.write('\nval_dataloader = train_dataloader\n')
     (work / 'set/two.txt').write_text('x\ny\n')
-    result = scan(work, '--split', 'val', '--out', 'deep/er/s.json', '--cfg-options', 'val_dataloader.dataset.ann_file=two.txt')
+    (work / 'set/one.txt').write_text('z\n')
+    result = scan(work, '--split', 'val', '--out', 'deep/er/s.json', '--cfg-options', 'val_dataloader.dataset.ann_file=two.txt',
+                  'train_dataloader.dataset.ann_file=one.txt')
     assert result.returncode == 0, result.stderr
     stats = ClassStats.load(work / 'deep/er/s.json')
     assert (stats.num_images, stats.provenance['split']) == (2, 'val')
@@ -74,44 +76,49 @@ def test_options(work) -> None:
 
 def test_every_bad_file_is_named(work) -> None:
     labels = work / 'set/annotations/train'
-    good = np.zeros((64, 64), np.uint8)
-    good[:] = np.random.default_rng(0).integers(0, 3, good.shape)
-    bad = {'empty': b'', 'text': b'no image at all', 'missing': None, 'truncated': None}
-    for name in (*bad, 'rgb', 'high', 'folder'):
-        Image.new('RGB', (64, 64)).save(work / f'set/images/train/{name}.jpg')
-    Image.fromarray(good).save(labels / 'truncated.png')
-    bad['truncated'] = (labels / 'truncated.png').read_bytes()[:400]
-    for name, content in bad.items():
-        if content is not None:
-            (labels / f'{name}.png').write_bytes(content)
+    for i, name in enumerate(('empty', 'missing', 'rgb', 'high')):
+        Image.new('RGB', (64, 64), (0, 9 * i, 0)).save(work / f'set/images/train/{name}.jpg')
+    (labels / 'empty.png').write_bytes(b'')
     Image.new('RGB', (64, 64)).save(labels / 'rgb.png')
-    (labels / 'folder.png').mkdir()
+    good = np.zeros((64, 64), np.uint8)
     good[0, :5], good[1, 0] = 3, 200
     Image.fromarray(good).save(labels / 'high.png')
-    lines = errors(scan(work, '--workers', '2'), 3, work)
-    path = 'error: set/annotations/train/'
-    rules = {
-        'empty': 'must be a readable label image, got no image out of a file of 0 bytes',
-        'folder': 'must be a readable label image, got IsADirectoryError: ',
-        'high': 'labels must be below 3 (the number of classes) or 255 (ignored), got 3 (5 pixels), 200 (1 pixels)',
-        'missing': 'must be a label file, got nothing at this path',
-        'rgb': 'must be one (H, W) channel of integer labels, got shape (64, 64, 3) of uint8',
-        'text': 'must be a readable label image, got no image out of a file of 15 bytes',
-        'truncated': 'must be a readable label image, got ',
-    }
-    assert len(lines) == len(rules) + 1
-    for line, (name, rule) in zip(lines, rules.items(), strict=False):
-        assert line.startswith(f'{path}{name}.png: {rule}')
-    assert lines[-1] == 'error: 7 of 10 label files cannot be used; nothing was written'
+    result = scan(work, '--workers', '2')
+    assert result.returncode == 3, result.stderr
+    assert result.stderr.splitlines() == [
+        'error: missing_label: annotations/train/missing.png: there is nothing at this path',
+        'error: unreadable_label: annotations/train/empty.png: is no image: 0 bytes',
+        'error: not_one_channel: annotations/train/rgb.png: loads as an array (64, 64, 3) of uint8',
+        'error: outside_classes: annotations/train/high.png: holds 3 (5 pixels), 200 (1 pixels), which are neither below 3 '
+        '(the number of classes) nor 255 (ignored)',
+        '4 findings']
+    report = json.loads((work / 'config.stats.json').read_text())
+    assert (report['num_images'], report['provenance']['num_images']) == (4, 7)
+    assert [*report['audit']] == ['missing_label', 'unreadable_label', 'not_one_channel', 'outside_classes']
+    assert 'wrote config.stats.json' in result.stdout
+    assert sorted(p.name for p in work.iterdir()) == ['config.py', 'config.stats.json', 'config.stats.npz', 'set']
+    strict = scan(work, '--strict', '--out', 'strict.json')
+    assert strict.returncode == 3
+    first = 'error: unreadable_label: annotations/train/empty.png: is no image: 0 bytes'
+    assert strict.stderr.splitlines() == [
+        first, f'error: labels must be without findings under `strict`, got {first}; nothing was written']
+    assert not list(work.glob('strict*'))
 
 
-def test_a_bad_file_keeps_the_old_report(work) -> None:
-    report = work / 'old.json'
-    report.write_text('{"pixels": [1, 2, 3]}')
+def test_training_tells_of_labels_that_the_statistics_leave_out(work) -> None:
     (work / 'set/annotations/train/y.png').unlink()
     assert scan(work, '--out', 'old.json').returncode == 3
-    assert report.read_text() == '{"pixels": [1, 2, 3]}'
-    assert sorted(p.name for p in work.iterdir()) == ['config.py', 'old.json', 'set']
+    with pytest.warns(UserWarning, match=r'old.json. was counted with 1 errors in the label files \(missing_label\)'):
+        ClassStats.load(work / 'old.json')
+
+
+def test_validation_is_searched_for_training_files(work) -> None:
+    with (work / 'config.py').open('a') as file:
+        file.write('\nval_dataloader = train_dataloader\n')
+    result = scan(work)
+    assert result.returncode == 3
+    assert result.stderr.splitlines()[0] == "error: in_both_splits: images/train/x.jpg: is 'images/train/x.jpg' of the val list"
+    assert result.stderr.splitlines()[-1] == '3 findings'
 
 
 def test_wrong_layout_shows_the_tree(work) -> None:
@@ -151,8 +158,9 @@ def test_bad_arguments_give_one_line(work, arguments, rule) -> None:
 def test_no_labelled_pixel(work) -> None:
     for file in (work / 'set/annotations/train').iterdir():
         Image.new('L', (4, 3), 255).save(file)
-    line, = errors(scan(work), 2, work)
-    assert line == 'error: `dataset` must have at least one labelled pixel, got 36 ignored ones in 3 images'
+    *_, line = errors(scan(work), 3, work)
+    assert line == ('error: `dataset` must have at least one labelled pixel, got 36 ignored ones in 3 images; '
+                    'nothing was written')
 
 
 def test_a_config_that_cannot_be_read(work) -> None:

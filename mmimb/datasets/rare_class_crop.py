@@ -93,14 +93,13 @@ class RareClassCrop(RandomCrop):
 
     def _box_of(self, mask: np.ndarray) -> Box:
         """The first of some crops around pixels of ``mask`` that holds enough of it, or the best."""
-        in_row = cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
-        until_row = np.cumsum(in_row, dtype=np.int64)
+        until_row = np.cumsum(cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S), dtype=np.int64)
         enough = min(self.min_pixels, int(until_row[-1]))
         best, most = (0, 0, 0, 0), -1
         for _ in range(self.max_tries):
             pixel = np.random.randint(until_row[-1])
             row = int(np.searchsorted(until_row, pixel, side='right'))
-            column = int(np.flatnonzero(mask[row])[pixel - until_row[row] + in_row[row]])
+            column = int(np.flatnonzero(mask[row])[pixel - until_row[row]])  # from the end of the row
             box = self._random_box(mask.shape, (row, column))
             held = int(np.count_nonzero(self.crop(mask, box)))
             if held > most:

@@ -10,7 +10,7 @@ from typing import Any, Union
 import torch
 from torch import Tensor
 
-from .report_json import check_counts, check_version, read_object
+from .report_json import check_counts, check_version, read_object, warn_of_errors
 
 REPORT_KEYS = {'version', 'per_image', 'cooccurrence', 'audit', 'counts_sha256', 'run'}  # what else a report holds
 StatsSource = Union['ClassStats', Mapping[str, Any], str, Path]
@@ -141,7 +141,9 @@ class ClassStats:
         if 'part' in data:
             raise ValueError(f'`stats` must be a whole report, got {str(source)!r} with a part of one; join all parts with '
                              '`tools/scan_dataset.py merge`')
-        return cls._from_mapping(data, f'`stats` {str(source)!r}')
+        stats = cls._from_mapping(data, f'`stats` {str(source)!r}')
+        warn_of_errors(data, f'`stats` {str(source)!r}')
+        return stats
 
     @classmethod
     def _from_mapping(cls, data: Mapping[str, Any], where: str) -> ClassStats:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,20 @@ def check_counts(data: Mapping[str, Any], where: str) -> None:
     if 'counts_sha256' in data and data['counts_sha256'] != counts_sha256(data):
         raise ValueError(f'{where} must be counts of the same scan, got others than were written '
                          '(`counts_sha256` does not fit); scan again')
+
+
+def warn_of_errors(data: Mapping[str, Any], where: str) -> None:
+    """Warn of a report whose audit found errors: training meets these files too.
+
+    Raises:
+        ValueError: The audit is not one of the scanner.
+    """
+    found = data.get('audit', {})
+    try:
+        errors = {name: entry['total'] for name, entry in found.items() if entry['severity'] == 'error'}
+        total = sum(errors.values())
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'{where}: `audit` must be the findings of the scanner, got {str(found)[:80]!r}') from error
+    if total:
+        warnings.warn(f'{where} was counted with {total} errors in the label files ({", ".join(errors)}); '
+                      'its `audit` names them', stacklevel=3)

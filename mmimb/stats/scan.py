@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from .audit import audit, finding_lines
-from .checks import whole_number
 from .class_stats import ClassStats
 from .findings import FINDINGS
 from .names import Array, Names
@@ -85,7 +84,9 @@ def read_files(reader: Reader, workers: int | None = None, shard: tuple[int, int
     Raises:
         BadLabelsError, ValueError, ChildProcessError: As in :func:`scan_dataset`.
     """
-    workers = default_workers() if workers is None else whole_number('workers', workers, least=0)
+    workers = default_workers() if workers is None else workers
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise ValueError(f'`workers` must be an integer of at least 0, got {workers!r}')
     ranges = shard_ranges(reader.subject, shard)
     total = sum(stop - start for start, stop in ranges)
     pieces = [] if store is None else store.load(reader)
