@@ -4,22 +4,21 @@
     python benchmarks/difficulty.py [--device cuda] [--threads 1] [--iterations 30] [--out FILE.csv]
 
 Whole training steps (forward, backward, AdamW) alternate between without and with the counting of ``ClassWeightHook``; the
-medians are compared. On the CPU it is processor time, which other processes disturb less. ``stride 4`` is the default, ``stride 1`` looks at every pixel. The
-closing of a measurement (adding up ranks, new weights) is timed by itself and spread over the default interval. On a GPU the
-counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits for the device.
+medians are compared. On the CPU it is processor time, which other processes disturb less. ``stride 4`` is the default,
+``stride 1`` looks at every pixel. The closing of a measurement (adding up ranks, new weights) is timed by itself and spread over
+the default interval. On a GPU the counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits
+for the device. The table in docs/difficulty.md is rewritten from the result on the CPU.
 """
 from __future__ import annotations
 
 import argparse
-import csv
-import re
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from machine import HERE, machine
+from record import HERE, machine, replace_table, write_csv
 
 CLASSES, SIZE, BATCH = 19, (512, 1024), 2
 STRIDES = (None, 4, 1)
@@ -99,16 +98,6 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
     return {key: statistics.median(values[1:]) for key, values in times.items()}
 
 
-def write_docs(rows: list[dict[str, Any]]) -> None:
-    """Rewrite the cost table of docs/difficulty.md."""
-    path = HERE.parent / 'docs/difficulty.md'
-    lines = ['| counting | ms per iteration | added |', '|---|---|---|']
-    lines += [f'| {row["counting"]} | {row["ms"]} | {row["added_percent"]} % |' for row in rows]
-    table = '<!-- cost:begin -->\n' + '\n'.join(lines) + '\n<!-- cost:end -->'
-    text = path.read_text(encoding='utf-8')
-    path.write_text(re.sub('<!-- cost:begin -->.*<!-- cost:end -->', lambda _: table, text, flags=re.S), encoding='utf-8')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
@@ -127,13 +116,11 @@ def main() -> None:
                      'added_percent': f'{100 * (ms / result[None] - 1):.2f}', 'threads': args.threads, **machine(args.device)})
         print(f'{rows[-1]["counting"]:10s} {ms:9.2f} ms per iteration   {rows[-1]["added_percent"]:>6s} % added')
     if args.out is None and not args.device.startswith('cuda'):
-        write_docs(rows)
+        replace_table('difficulty.md', ['counting', 'ms per iteration', 'added'],
+                      [[row['counting'], row['ms'], f'{row["added_percent"]} %'] for row in rows])
     print(f'of which closing a measurement: {closing:.4f} ms per iteration')
     out = args.out or HERE / f'results/difficulty_{args.device.split(":")[0]}.csv'
-    with out.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(out, rows)
 
 
 if __name__ == '__main__':

@@ -10,10 +10,7 @@ docs/losses.md is rewritten from the result.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import platform
-import re
 import resource
 import statistics
 import subprocess
@@ -22,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
+from record import HERE, machine, replace_table, write_csv
+
 SHAPE = (2, 19, 512, 512)
 BASELINE = 'F.cross_entropy'
-COLUMNS = ('loss', 'ms', 'time_ratio', 'extra_mb', 'memory_ratio', 'threads', 'torch', 'cpu', 'commit')
 
 
 def measure(name: str, threads: int, repeats: int) -> dict[str, float]:
@@ -65,11 +62,7 @@ def registered() -> list[str]:
 
 
 def run_all(threads: int, repeats: int) -> list[dict[str, Any]]:
-    import torch
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    found = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text()) if Path('/proc/cpuinfo').exists() else None
-    about = {'threads': threads, 'torch': torch.__version__, 'cpu': found.group(1) if found else platform.processor(),
-             'commit': commit}
+    about = {'threads': threads, **machine()}
     logits_mb = 4 * SHAPE[0] * SHAPE[1] * SHAPE[2] * SHAPE[3] / 2**20
     rows: list[dict[str, Any]] = []
     for name in [BASELINE, *registered()]:
@@ -80,16 +73,6 @@ def run_all(threads: int, repeats: int) -> list[dict[str, Any]]:
                      'extra_mb': round(result['extra_mb']), 'memory_ratio': round(result['extra_mb'] / logits_mb, 1), **about})
         print(f'{name:28s} {result["ms"]:8.1f} ms  {rows[-1]["time_ratio"]:5.1f} x   {rows[-1]["memory_ratio"]:4.1f} logits')
     return rows
-
-
-def write_docs(rows: list[dict[str, Any]]) -> None:
-    """Rewrite the cost table of docs/losses.md."""
-    path = HERE.parent / 'docs/losses.md'
-    lines = ['| loss | time | extra memory (logits = 1) |', '|---|---|---|']
-    lines += [f'| {row["loss"]} | {row["time_ratio"]} × | {row["memory_ratio"]} |' for row in rows]
-    table = '<!-- cost:begin -->\n' + '\n'.join(lines) + '\n<!-- cost:end -->'
-    text = path.read_text(encoding='utf-8')
-    path.write_text(re.sub('<!-- cost:begin -->.*<!-- cost:end -->', lambda _: table, text, flags=re.S), encoding='utf-8')
 
 
 def main() -> None:
@@ -103,12 +86,9 @@ def main() -> None:
         print(json.dumps(measure(args.one, args.threads, args.repeats)))
         return
     rows = run_all(args.threads, args.repeats)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    write_docs(rows)
+    write_csv(args.out, rows)
+    replace_table('losses.md', ['loss', 'time', 'extra memory (logits = 1)'],
+                  [[row['loss'], f'{row["time_ratio"]} ×', row['memory_ratio']] for row in rows])
 
 
 if __name__ == '__main__':
