@@ -5,7 +5,7 @@
 
 Whole training steps (forward, backward, AdamW) alternate between without and with the counting of ``ClassWeightHook``; the
 medians are compared. On the CPU it is processor time, which other processes disturb less. ``stride 4`` is the default,
-``stride 1`` looks at every pixel. The closing of a measurement (adding up ranks, new weights) is timed by itself and spread over
+``stride 1`` looks at every pixel. The closing of a measurement (adding up ranks, new weights) is timed alone and spread over
 the default interval. On a GPU the counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits
 for the device. The table in docs/difficulty.md is rewritten from the result on the CPU.
 """

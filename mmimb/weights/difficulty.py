@@ -86,7 +86,7 @@ class DifficultyBalanced(ClassWeight):
         if not bool(present.any()):
             return
         score = torch.where(present, score, 0).clamp(0, 1)
-        self.difficulty = torch.where(present, class_difficulty(score), self.difficulty)
+        self.difficulty.copy_(torch.where(present, class_difficulty(score), self.difficulty))
         if isinstance(self.exponent, str):
-            self.tau = dynamic_tau(score, present)
-        self.weight = difficulty_weights(self.difficulty, present, self.tau, self.max_ratio)
+            self.tau.copy_(dynamic_tau(score, present))
+        self.weight.copy_(difficulty_weights(self.difficulty, present, self.tau, self.max_ratio))
