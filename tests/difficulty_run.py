@@ -45,7 +45,7 @@ class Folder:
         """Scan the training data and return the report, with the counts of every image."""
         report = self.path / 'scan.json'
         result = tool('scan_dataset.py', self.config(), '--out', report)
-        assert result.returncode == 0, result.stderr
+        assert report.is_file(), result.stderr  # with a finding: the tiny run validates on what it trains on
         return report
 
     def holdout(self, interval: int = 4, root: Path | None = None, more: str = '') -> str:
