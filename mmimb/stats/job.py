@@ -30,7 +30,8 @@ class ScanJob:
     def __init__(self, cfg: Mapping[str, Any], split: str, out: Path, shard: tuple[int, int] = (0, 1)) -> None:
         other = self._other(cfg, split)
         self.shard = shard
-        self.reader = Reader(build_split(cfg, split), heads_ignore_index(cfg), split, other=other, other_split=OTHER[split])
+        self.dataset, self.ignore_index = build_split(cfg, split), heads_ignore_index(cfg)
+        self.reader = Reader(self.dataset, self.ignore_index, split, other=other, other_split=OTHER[split])
         self.store = Store(out.with_name(f'{out.name}.parts'), self.reader.subject)
 
     @staticmethod
