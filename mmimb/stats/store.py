@@ -59,7 +59,7 @@ class Store:
 
     def clear(self) -> None:
         """Remove the files, and the folder if nothing else is in it."""
-        for path in self._files():
+        for path in [*self._files(), *self.folder.glob('.[0-9]*.npz.*.tmp')]:  # the latter from a kill while writing
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
