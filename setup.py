@@ -22,7 +22,9 @@ setup(
     extras_require={
         'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2', 'ftfy', 'regex'],
         'openmmlab': ['mmengine==0.10.7', 'mmcv==2.1.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex'],
-        'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'tensorboard'],
+        # Triton comes with PyTorch for CUDA; the tests run its kernels without one too.
+        'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'tensorboard',
+                 'triton; platform_system == "Linux" and platform_machine == "x86_64"'],
         'dev': ['ruff==0.17.5', 'mypy==2.4.1', 'pre-commit', 'types-PyYAML'],
     },
     classifiers=['Programming Language :: Python :: 3', 'License :: OSI Approved :: Apache Software License'],

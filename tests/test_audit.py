@@ -208,8 +208,8 @@ def test_reduce_zero_label_forgotten(root) -> None:
     assert found.audit['reduce_zero_label']['severity'] == 'warning'
     detail = found.audit['reduce_zero_label']['files'][0]['detail']
     zeros, fours = 2 * (label(high=5) == 0).sum(), 2 * (label(high=5) == 4).sum() + label().size
-    assert detail == (f'is False, but the labels hold values up to 4 (3 labels, {fours} pixels) where the last of 4 classes is 3, '
-                      f'and value 0 is in 2 labels ({100 * zeros / (3 * label().size):.1f} % of the pixels): '
+    assert detail == (f'is False, but the labels hold values up to 4 (3 labels, {fours} pixels) where the last of 4 classes is '
+                      f'3, and value 0 is in 2 labels ({100 * zeros / (3 * label().size):.1f} % of the pixels): '
                       'the classes seem to begin at 1')
     assert 'reduce_zero_label' not in scan(root, reduce_zero_label=True).audit
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from mmimb.engine.config import read_config
 from mmimb.engine.embed import embed_stats
 from mmimb.engine.losses import check_losses
+from mmimb.registry import DATA_SAMPLERS
 from mmimb.report import all_schemes, derived_lines, scheme_table, suggest
 from mmimb.stats import ClassStats
 from mmimb.stats.derived import derive, gini
@@ -96,6 +97,7 @@ def test_reasons_name_what_no_setting_can_mend() -> None:
     assert 'scarce (3) occurs in less than 5 % of the images' in text
     assert 'never never occurs:' in text
     assert '50 % of the pixels have no label' in text
+    assert DATA_SAMPLERS.get('mmimb.RepeatFactorSampler') is not None
     assert len(suggest(stats(images=(184,) * 11, num_images=184)).reasons) == 1
     assert ' and 72 more occur in less than' in suggest(long_tail()).reasons[1], '4 are named'
 
@@ -106,7 +108,7 @@ def test_the_suggested_config_trains(counts, tmp_path) -> None:
     """It loads as a child of a real config, its statistics are embedded and every loss is built through MODELS."""
     report, base = tmp_path / "sta'ts.json", ROOT / 'configs/camvid/fast-scnn_camvid_ce.py'
     report.write_text(json.dumps(ClassStats(**{**counts.to_dict(), 'classes': CLASSES}).to_dict()))
-    suggestion = suggest(counts, str(base), str(report), model=read_config(str(base)).model)
+    suggestion = suggest(counts, str(base), str(report), cfg=read_config(str(base)))
     path = tmp_path / 'child.py'
     path.write_text(suggestion.config)
     cfg = read_config(str(path))
@@ -126,12 +128,49 @@ def test_the_suggested_config_trains(counts, tmp_path) -> None:
     assert list(cfg.val_evaluator.stats.pixels) == list(counts.pixels)
 
 
-def test_heads_in_lists_are_left_to_the_user() -> None:
-    model = dict(decode_head=[dict(), dict()], auxiliary_head=dict(loss_decode=[dict(type='a'), dict(type='b')]))
-    suggestion = suggest(stats(), model=model)
-    assert 'decode_head=' not in suggestion.config
-    assert 'auxiliary_head=dict(loss_decode=dict(type=' in suggestion.config, 'a list has nothing to delete'
-    assert any('`model.decode_head` is a list' in reason for reason in suggestion.reasons)
+CE = "dict(type='CrossEntropyLoss', loss_weight=0.4)"
+RARE = stats((10 ** 6, 500, 400), images=(900, 3, 400), num_images=900)
+
+
+@pytest.mark.parametrize(('base', 'left'), [
+    (f'model = dict(decode_head=dict(loss_decode={CE}))', 1), (f'model = dict(decode_head=dict(loss_decode=[{CE}, {CE}]))', 1),
+    ('model = dict(decode_head=dict())', 1), (f'model = dict(decode_head=[dict(loss_decode={CE})] * 2)', 0),
+    (f'model = dict(decode_head=dict(), auxiliary_head=[dict(loss_decode={CE})])', 1), ('x = 1', 0)],
+    ids=['dict', 'list of losses', 'none', 'list of heads', 'auxiliary list', 'no model'])
+@pytest.mark.parametrize('rest', [
+    'train_cfg = dict(by_epoch=True)\ntrain_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True))',
+    'val_evaluator = [dict(type="IoUMetric"), dict(type="B")]\ntrain_dataloader = dict()', 'test_evaluator = None'])
+def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
+    """Nothing of the base's losses, evaluators and samplers is left in the merged config, nor the key that deletes them."""
+    (tmp_path / 'base.py').write_text(f'{base}\n{rest}\n')
+    cfg = read_config(str(tmp_path / 'base.py'))
+    suggestion = suggest(RARE, './base.py', 'r.json', cfg=cfg)
+    (tmp_path / 'child.py').write_text(suggestion.config)
+    child = read_config(str(tmp_path / 'child.py'))
+    assert '_delete_' not in child.pretty_text
+    heads = {key: head for key, head in (child.get('model') or {}).items() if isinstance(head, dict)}
+    assert len(heads) == left
+    for key, head in heads.items():
+        old = cfg.model[key].get('loss_decode')
+        factor = {'loss_weight': 0.4} if isinstance(old, dict) else {}
+        assert head.loss_decode == {'type': 'mmimb.LogitAdjustmentLoss', 'stats': 'r.json', **factor}
+    several = [key for key, head in (cfg.get('model') or {}).items() if isinstance(head, list)]
+    assert [reason for reason in suggestion.reasons if 'restate it' in reason] == [
+        f"`model.{key}` is a list: restate it in your config in full, with the loss dict(type='mmimb.LogitAdjustmentLoss', "
+        'stats=stats).' for key in several]
+    expected = {'type': 'mmimb.RepeatFactorSampler', 'stats': 'r.json', **({'infinite': False} if 'by_epoch' in rest else {})}
+    assert child.train_dataloader.sampler == expected
+    for key in ('val_evaluator', 'test_evaluator'):
+        if cfg.get(key) is None:
+            assert child.get(key) is None
+        else:
+            assert child[key] == {'type': 'mmimb.LongTailIoUMetric', 'stats': 'r.json'}
+
+
+def test_the_suggestion_for_an_unknown_base() -> None:
+    text = suggest(RARE).config
+    assert text.count('_delete_=True') == 4
+    assert 'infinite' not in text
 
 
 @pytest.mark.parametrize('num_classes', [1, 2, 12, 13, 150])

@@ -20,7 +20,10 @@ from mmimb.report import suggest
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.page import PageSource, render
 from mmimb.report.svg import percent
-from mmimb.stats import ClassStats, PerImageCounts, build_split
+from mmimb.stats import ClassStats, PerImageCounts, Scan, build_split
+from mmimb.stats.crops import CropCounts
+from mmimb.stats.findings import FINDINGS
+from mmimb.stats.reader import Reader
 
 EVIL = '<script>alert(1)</script>'
 CLASSES = ('sky', 'road', f'{EVIL}"onload="x', 'never & $x$', 'sign\x07\n\ud800')
@@ -101,15 +104,19 @@ def counts(folder) -> tuple[ClassStats, PerImageCounts]:
     return stats, per_image
 
 
-def source(folder, **rest) -> PageSource:
+AUDIT = {
+    'duplicate_label': dict(severity='warning', total=1, files=[dict(file=None, detail=f'{EVIL} here')]),
+    'outside_classes': dict(severity='error', total=300,
+                            files=[dict(file=f'a/{EVIL}{i}\udcff.png', detail='d') for i in range(99)]),
+}
+
+
+def source(folder, audit=AUDIT, **rest) -> PageSource:
     stats, per_image = counts(folder)
-    values = dict(per_image=per_image, dataset=build(folder), audit={
-        'duplicate_label': dict(severity='note', total=1, files=[dict(file=None, detail=f'{EVIL} here')]),
-        'unreadable': dict(severity='error', total=300,
-                           files=[dict(file=f'a/{EVIL}{i}\udcff.png', detail='d') for i in range(99)]),
-    }, crops=dict(per_image=2, seed=0, pixels=[10, 20, 30, 0, 0], images=[9, 9, 5, 0, 0], ignored_pixels=0, num_crops=10),
-        run={'host': EVIL})
-    return PageSource(stats, f'{EVIL} title', suggest(stats), **{**values, **rest})
+    scan = Scan(stats, per_image, per_image.cooccurrence(5), audit)
+    values = dict(reader=Reader(build(folder)), crops=CropCounts(2, 0, (10, 20, 30, 0, 0), (9, 9, 5, 0, 0), 0, 10),
+                  run={'host': EVIL})
+    return PageSource(scan, f'{EVIL} title', suggest(stats), **{**values, **rest})
 
 
 def test_nothing_is_loaded_and_no_name_becomes_code(folder) -> None:
@@ -153,7 +160,7 @@ def test_figures_are_well_formed_and_take_the_ink_of_the_page(folder) -> None:
 
 def test_numbers_are_those_of_the_statistics(folder) -> None:
     given = source(folder)
-    page, stats = Page(render(given)), given.stats
+    page, stats = Page(render(given)), given.scan.stats
     _, *rows = page.rows['frequency']
     order = sorted(range(5), key=lambda c: -stats.pixels[c])
     assert [int(row[0]) for row in rows] == order
@@ -175,7 +182,7 @@ def test_numbers_are_those_of_the_statistics(folder) -> None:
 def test_audit_shows_the_worst_first_and_how_many_are_left_out(folder) -> None:
     page = Page(render(source(folder)))
     text = page.text['audit']
-    assert text.index('unreadable') < text.index('duplicate label')
+    assert text.index(FINDINGS['outside_classes'].title) < text.index(FINDINGS['duplicate_label'].title)
     files = [row[0] for row in page.rows['audit'] if row[0] not in ('file', '(whole dataset)')]
     assert files == [f'a/{EVIL}{i}?.png' for i in range(50)]
     assert '250 more are in the JSON report' in text
@@ -185,7 +192,8 @@ def test_audit_shows_the_worst_first_and_how_many_are_left_out(folder) -> None:
 
 def test_parts_without_data_are_left_out(folder) -> None:
     stats = ClassStats((5, 3, 0))
-    page = Page(render(PageSource(stats, 'x', suggest(stats))))
+    bare = Scan(stats, PerImageCounts(np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), ()))
+    page = Page(render(PageSource(bare, 'x', suggest(stats))))
     assert set(page.text) - {''} == {'frequency', 'suggestion', 'weights', 'audit', 'provenance'}
     assert {a['href'][1:] for tag, a in page.elements if tag == 'a'} == set(page.text) - {''}
 
@@ -196,7 +204,7 @@ def picture(uri: str) -> np.ndarray:
 
 def test_examples_are_the_largest_and_the_median_area_and_outlined(folder) -> None:
     stats, per_image = counts(folder)
-    found = find_examples(stats, per_image, SampleReader(build(folder)))
+    found = find_examples(stats, per_image, SampleReader(Reader(build(folder))))
     shown = [(e.class_index, e.kind, e.file[-5], e.pixels) for e in found]
     assert shown == [(4, 'largest', '3', 1), (2, 'largest', '2', 100), (2, 'typical', '1', 50), (1, 'largest', '0', 2400),
                      (1, 'typical', '4', 2400), (0, 'largest', '0', 2400), (0, 'typical', '2', 2400)]
@@ -218,7 +226,7 @@ def test_examples_are_the_largest_and_the_median_area_and_outlined(folder) -> No
 
 def test_places_are_where_the_labels_lie(folder) -> None:
     stats, per_image = counts(folder)
-    found = {place.class_index: place for place in find_places(stats, per_image, SampleReader(build(folder)))}
+    found = {place.class_index: place for place in find_places(stats, per_image, SampleReader(Reader(build(folder))))}
     assert set(found) == {0, 1, 2, 4}
     rows, columns = GRID
     for place in found.values():
@@ -257,9 +265,9 @@ def test_unusual_images(folder, image) -> None:
         cv2.imwrite(str(folder / f'images/train/{i}.png'), image)
     dataset = build(folder, img_suffix='.png')
     dataset.pipeline.transforms[0].color_type = 'unchanged'
-    read = SampleReader(dataset).image(0)
+    read = SampleReader(Reader(dataset)).image(0)
     assert (read.shape, read.dtype) == ((HEIGHT, WIDE, 3), np.uint8)
-    assert find_examples(*counts(folder), SampleReader(dataset))[0].jpeg.startswith('data:image/jpeg')
+    assert find_examples(*counts(folder), SampleReader(Reader(dataset)))[0].jpeg.startswith('data:image/jpeg')
 
 
 def test_150_classes_are_named_everywhere_and_stay_small() -> None:
@@ -272,7 +280,7 @@ def test_150_classes_are_named_everywhere_and_stay_small() -> None:
                                tuple(f'{i}.png' for i in range(60)))
     names = tuple(f'thing {c:03d} of many' for c in range(150))
     stats = ClassStats(tuple(pixels.sum(0).tolist()), tuple(held.sum(0).tolist()), num_images=60, classes=names)
-    html = render(PageSource(stats, 'large', suggest(stats), per_image=per_image))
+    html = render(PageSource(Scan(stats, per_image, per_image.cooccurrence(150)), 'large', suggest(stats)))
     assert len(html) < 1_000_000
     figures = re.findall(r'<svg.*?</svg>', html.decode(), re.S)
     assert len(figures) == 5, 'three columns of bars, the weights, the matrix'

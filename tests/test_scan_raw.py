@@ -1,4 +1,4 @@
-"""What the scanner derives from a label file in one decoding is what mmseg's LoadAnnotations makes of it, for every file type."""
+"""What the scanner derives from a label file in one decoding is what mmseg's LoadAnnotations makes of it, whatever its type."""
 from __future__ import annotations
 
 import io
@@ -48,7 +48,8 @@ def of_cv2(array: np.ndarray, suffix: str = '.png', *arguments: int) -> bytes:
 
 FILES = {
     'gray': encode(BYTES), 'gray-cv2': of_cv2(BYTES), 'palette': encode(palette(BYTES)),
-    'one-bit': encode(Image.fromarray(FEW > 4)), 'palette-4-bit': encode(palette(FEW), bits=4), 'palette-transparent': encode(palette(BYTES), transparency=3),
+    'one-bit': encode(Image.fromarray(FEW > 4)), 'palette-4-bit': encode(palette(FEW), bits=4),
+    'palette-transparent': encode(palette(BYTES), transparency=3),
     'gray-transparent': encode(BYTES, transparency=5), 'text': encode(BYTES, pnginfo=with_text()),
     'rgb': encode(np.stack([BYTES] * 3, -1)), 'rgba': encode(np.stack([BYTES] * 4, -1)),
     'gray-alpha': encode(Image.merge('LA', [Image.fromarray(BYTES)] * 2)), '16-bit': encode(WIDE.astype(np.uint16)),

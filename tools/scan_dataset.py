@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
+from mmimb.engine.process import end_with_launcher
 from mmimb.stack import require_stack
 
 EXIT_FINDINGS, EXIT_INTERRUPTED = 3, 130
@@ -166,6 +167,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 
 
 def main() -> int:
+    end_with_launcher()
     require_stack()
     from mmimb.stats import BadLabelsError
 

@@ -43,7 +43,7 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
 class _Elementwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, coefficient: Tensor, formula: str, vectors: dict[str, Tensor | None],
-                numbers: dict[str, Any]) -> Tensor:
+                numbers: dict[str, Any]) -> Tensor | None:
         dtype = torch.float32 if ctx.needs_input_grad[0] else None  # of the unscaled gradient: float16 could lose it
         loss, slopes = run_slopes(formula, logits, target, coefficient, vectors=vectors, dtype=dtype, loss=True, **numbers)
         ctx.save_for_backward(slopes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import adjusted_row, wide
+from .parts import adjusted, along_row, wide
 from .pixel import pixel_parts
 
 
@@ -59,11 +59,13 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
     carry = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)
     losses = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)
     first = tl.maximum(y_owned - 1, 0)
-    below = adjusted_row(image + wide(first, WIDE) * stride_y, left, right, across[None, :], c, exists, scale, bias)
+    below = along_row(image + wide(first, WIDE) * stride_y, left, right, across[None, :], exists, False)
+    below = adjusted(below, c, exists, scale, bias)
     for cell in range(first, tl.minimum(y_owned + STRIP, low_height)):
         above = below
         next_row = wide(tl.minimum(cell + 1, low_height - 1), WIDE)
-        below = adjusted_row(image + next_row * stride_y, left, right, across[None, :], c, exists, scale, bias)
+        below = along_row(image + next_row * stride_y, left, right, across[None, :], exists, False)
+        below = adjusted(below, c, exists, scale, bias)
         drop = below - above
         total = carry
         carry = tl.zeros((BLOCK_C, BLOCK_X), tl.float32)

@@ -85,7 +85,7 @@ def _tiles(logits: Tensor, across: Axis) -> tuple[tuple[int, ...], dict[str, int
     strip = max((rows for rows, down in strips.items() if across_tiles * down * n >= PROGRAMS), default=4)
     return (across_tiles, strips[strip], n), {
         'OWNED': owned, 'STRIP': strip, 'CHUNKS': chunks, 'BLOCK_C': 16, 'BLOCK_X': columns,
-        'BLOCK_LOW': max(triton.next_power_of_2(owned), 16), 'num_warps': 4}
+        'BLOCK_LOW': max(triton.next_power_of_2(owned), 16), 'num_warps': columns // 16}
 
 
 def _same_tiles(logits: Tensor) -> tuple[tuple[int, ...], dict[str, int]]:

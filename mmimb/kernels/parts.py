@@ -10,15 +10,22 @@ from .prepare import INTERPRETED
 LOG_TINY = tl.constexpr(-27.631021115928547)  # of 1e-12, as in functional/cross_entropy.py
 NEVER = tl.constexpr(-200.0)  # exp of it is 0 in float32
 
-# The exponential of the hardware: one multiplication and one exp2. tl.exp spends three more instructions on results under
-# 1e-38, which are 0 here. The interpreter has no device library.
-exp = tl.exp if INTERPRETED else libdevice.fast_expf
+INTERPRETED_HERE = tl.constexpr(INTERPRETED)
+
+
+@triton.jit
+def exp(x):
+    """e ** x as the hardware has it: one multiplication and one exp2, results under 1e-38 being 0.
+
+    tl.exp spends three more instructions on those. The interpreter has no device library.
+    """
+    return tl.exp(x) if INTERPRETED_HERE else libdevice.fast_expf(x)
 
 
 @triton.jit
 def wide(index, WIDE: tl.constexpr):
     """Return an index in 64 bits where the places that it leads to need them."""
-    return index.to(tl.int64) if WIDE else index
+    return tl.cast(index, tl.int64) if WIDE else index
 
 
 @triton.jit
@@ -31,14 +38,16 @@ def along_row(row, left, right, share, mask, SAME: tl.constexpr):
 
 
 @triton.jit
-def adjusted_row(row, left, right, share, c, exists, scale, bias):
-    """Interpolate the rows of channels ``c``, with the scale and bias of each where there are any; 0 beyond the channels."""
-    value = along_row(row, left, right, share, exists, False)
+def adjusted(z, c, exists, scale, bias):
+    """Return logits of channels ``c`` with the scale and bias of each where there are any.
+
+    Before the interpolation down, in both passes: an order of its own would round the second one off the peak of the first.
+    """
     if scale is not None:
-        value *= tl.load(scale + c, mask=exists, other=0.0)
+        z *= tl.load(scale + c, mask=exists, other=0.0)
     if bias is not None:
-        value += tl.load(bias + c, mask=exists, other=0.0)
-    return value
+        z += tl.load(bias + c, mask=exists, other=0.0)
+    return z
 
 
 @triton.jit

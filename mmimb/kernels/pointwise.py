@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import wide
+from .parts import adjusted, wide
 from .pixel import pixel_parts
 
 
@@ -22,12 +22,8 @@ def pointwise(logits, target, coefficient, peaks, inverse, pull, entropy, scale,
     inside = x < width
     held = (c < channels) & inside
     row, channel, column = wide(y, WIDE), wide(c, WIDE), wide(x, WIDE)
-    z = tl.load(logits + n * stride_n + row * stride_y + channel * stride_c + column * stride_x, mask=held, other=0.0)
-    z = z.to(tl.float32)
-    if scale is not None:
-        z *= tl.load(scale + c, mask=c < channels, other=0.0)
-    if bias is not None:
-        z += tl.load(bias + c, mask=c < channels, other=0.0)
+    place = n * stride_n + row * stride_y + channel * stride_c + column * stride_x
+    z = adjusted(tl.load(logits + place, mask=held, other=0.0).to(tl.float32), c, c < channels, scale, bias)
     slope, loss = pixel_parts(z, c, (n * height + y) * width + x, inside, target, coefficient, peaks, inverse, pull, entropy,
                               labels, table, gamma, complement, lam, positive_shift, channels, FORMULA, FOCAL, COMPLEMENT)
     if gain is not None:

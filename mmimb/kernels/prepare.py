@@ -21,15 +21,15 @@ def supports(formula: str, logits: Tensor) -> str | None:
     if formula not in FORMULAS:
         return f'there is no kernel for {formula!r}'
     if logits.ndim != 4:
-        return f'the logits have {logits.ndim} dimensions instead of 4'
+        return f'they have {logits.ndim} dimensions instead of 4'
     if logits.dtype not in DTYPES:
-        return f'the kernels compute in float32, the logits are {logits.dtype}'
+        return f'the kernels compute in float32, and they are {logits.dtype}'
     if logits.numel() == 0:
-        return 'the logits are empty'
+        return 'they are empty'
     if INTERPRETED:
         return None
     if logits.device.type != 'cuda' or torch.version.cuda is None:
-        return f'the kernels run on NVIDIA GPUs, the logits are on {logits.device.type!r}'
+        return f'the kernels run on NVIDIA GPUs, and they are on {logits.device.type!r}'
     if torch.cuda.get_device_capability(logits.device) < (8, 0):
         return 'the kernels need a GPU of compute capability 8.0 or more'
     return None
@@ -43,7 +43,7 @@ def checked(formula: str, logits: Tensor, target: Tensor, coefficient: Tensor) -
     """
     reason = supports(formula, logits)
     if reason is not None:
-        raise ValueError(f'`logits` must be such that the kernels can read them, but {reason}')
+        raise ValueError(f'`logits` must be what the kernels support, but {reason}')
     if target.ndim != 3 or len(target) != len(logits) or target.numel() == 0:
         raise ValueError(f'`target` must have the shape (N, H, W) with the N of the logits, got {tuple(target.shape)} for '
                          f'{tuple(logits.shape)}')

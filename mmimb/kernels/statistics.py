@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import along_row, exp, focal_softplus, wide
+from .parts import adjusted, along_row, exp, focal_softplus, wide
 
 
 @triton.jit
@@ -46,13 +46,10 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
 
     # The label's own logit, from its four corners.
     corner = image + wide(label, WIDE) * stride_c
-    own = along_row(corner, left, right, across, inside, SAME)
+    own = adjusted(along_row(corner, left, right, across, inside, SAME), label, inside, scale, bias)
     if not SAME:
-        own += (along_row(corner + next_row, left, right, across, inside, SAME) - own) * down
-    if scale is not None:
-        own *= tl.load(scale + label)
-    if bias is not None:
-        own += tl.load(bias + label)
+        under = adjusted(along_row(corner + next_row, left, right, across, inside, SAME), label, inside, scale, bias)
+        own += (under - own) * down
 
     peak = tl.full((BLOCK_Y, BLOCK_X), float('-inf'), tl.float32)
     total = tl.zeros((BLOCK_Y, BLOCK_X), tl.float32)
@@ -63,24 +60,22 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
         c = start + tl.arange(0, BLOCK_C)[:, None, None]
         exists = c < channels
         row = image + wide(c, WIDE) * stride_c
-        z = along_row(row, left[None], right[None], across[None], exists, SAME)
-        if SAME:
-            z = tl.where(exists, z, float('-inf'))
-        else:
-            drop = along_row(row + next_row, left[None], right[None], across[None], exists, SAME) - z
-            z = tl.where(exists, z, float('-inf')) + drop * down[None]
+        upper = along_row(row, left[None], right[None], across[None], exists, SAME)
+        raw = upper
+        from_upper = adjusted(upper, c, exists, scale, bias)
+        v = tl.where(exists, from_upper, float('-inf'))
+        if not SAME:
+            lower = along_row(row + next_row, left[None], right[None], across[None], exists, SAME)
+            raw = upper + (lower - upper) * down[None]
+            v += (adjusted(lower, c, exists, scale, bias) - from_upper) * down[None]
         wrong = c != label[None]
+        v = tl.where(wrong, v, float('-inf'))
         if relief is not None:
-            raw = tl.where(wrong, z, float('-inf'))
+            raw = tl.where(wrong & exists, raw, float('-inf'))
             highest = tl.max(raw, 0)
             lowest_id = tl.min(tl.where(raw == highest[None], c, channels), 0)  # ties keep the lower id
             rival = tl.where(highest > strongest, lowest_id, rival)
             strongest = tl.maximum(highest, strongest)
-        if scale is not None:
-            z *= tl.load(scale + c, mask=exists, other=1.0)
-        if bias is not None:
-            z += tl.load(bias + c, mask=exists, other=0.0)
-        v = tl.where(wrong, z, float('-inf'))
         before = peak
         peak = tl.maximum(before, tl.max(v, 0))  # finite: two channels or more are in the first block
         decay = exp(before - peak)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..stats import ClassStats, PerImageCounts
-from ..stats.sources import image_loader, label_files, label_loaders, leaves
+from ..stats.reader import Reader
 
 Array = npt.NDArray[Any]
 EXAMPLE_CLASSES, MAP_CLASSES = 6, 12
@@ -58,26 +58,29 @@ class PlaceMap:
 
 
 class SampleReader:
-    """Reads single images and labels of a built dataset as its own pipeline loads them."""
+    """Reads single images and labels as the dataset's own pipeline loads them.
 
-    def __init__(self, dataset: Any) -> None:
-        self.files = label_files(dataset)
-        self.label_loaders = [label_loaders(leaf) for leaf in leaves(dataset)]
-        self.image_loaders = [[loader] if (loader := image_loader(leaf)) is not None else [] for leaf in leaves(dataset)]
+    Args:
+        reader: Of the scan, whose positions are the rows of its per-image counts.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
 
     def labels(self, position: int) -> Array | None:
         """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        return self._run(position, self.label_loaders, 'gt_seg_map')
+        return self._run(position, self.reader.loaders, 'gt_seg_map')
 
     def image(self, position: int) -> Array | None:
         """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
-        image = self._run(position, self.image_loaders, 'img')
+        loaders = [[] if loader is None else [loader] for loader in self.reader.image_loaders]
+        image = self._run(position, loaders, 'img')
         return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
 
     def _run(self, position: int, loaders: Sequence[Sequence[Any]], key: str) -> Array | None:
         try:
-            data = self.files.info(position)
-            for loader in loaders[int(self.files.source[position])]:
+            data = self.reader.info(position)
+            for loader in loaders[int(self.reader.files.source[position])]:
                 data = loader(data)
             found = data.get(key)
         except Exception:  # whatever a decoder raises: the audit names the file

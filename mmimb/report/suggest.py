@@ -10,7 +10,11 @@ from ..stats.derived import Derived, class_labels, derive
 
 MILD, STRONG = 20, 100  # imbalance ratios
 NAMED = 4
+EVALUATORS = ('val_evaluator', 'test_evaluator')
 SAMPLER = 'RepeatFactorSampler'
+USUAL: Mapping[str, Any] = {  # what a base is taken for that is not known
+    'model': {'decode_head': {'loss_decode': {}}}, 'train_dataloader': {'sampler': {}},
+    'val_evaluator': {}, 'test_evaluator': {}}
 
 
 @dataclass(frozen=True)
@@ -29,34 +33,32 @@ class Suggestion:
 
 
 def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/my/stats.json', *,
-            model: Mapping[str, Any] | None = None) -> Suggestion:
+            cfg: Mapping[str, Any] | None = None) -> Suggestion:
     """Choose loss, weights and sampler.
 
     Args:
         stats: The counts.
         base: The config to build on, as the new one names it.
         report: Where the scanner's report lies, as training will open it.
-        model: ``model`` of the base, whose heads get the loss; only a ``decode_head`` without.
+        cfg: The base itself, whose heads get the loss; without, one head and training by iterations are taken for granted.
     """
+    cfg = USUAL if cfg is None else cfg
     found = derive(stats)
     loss, reason = _loss(found, report)
     reasons = [reason]
-    lines, restated = _heads(loss, model if model is not None else {'decode_head': {}})
+    lines, restated = _heads(loss, cfg.get('model') or {})
     reasons += [f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.'
                 for path in restated]
     sampler = []
-    if found.rare_images and _registered(SAMPLER):
-        sampler = [f"train_dataloader = dict(sampler=dict(_delete_=True, type='mmimb.{SAMPLER}', stats=stats))"]
+    if found.rare_images:
+        sampler = [f'train_dataloader = dict(sampler={_sampler(cfg)})']
         reasons.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): the '
                        'sampler shows those images more often, for a loss cannot use what the batch does not hold.')
-    elif found.rare_images:
-        reasons.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images, so that most batches lack '
-                       'them: have their images drawn more often.')
     reasons += _limits(stats, found)
     weight = loss.get('class_weight')
     text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines, *sampler,
-            "val_evaluator = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)",
-            'test_evaluator = val_evaluator']
+            *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
+              is not None)]
     return Suggestion('\n'.join(text) + '\n', loss, tuple(reasons))
 
 
@@ -84,10 +86,9 @@ def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str]
             restated.append(path)
         elif isinstance(head, Mapping):
             old = head.get('loss_decode')
-            several = isinstance(old, (list, tuple))
             factor = old.get('loss_weight', 1.0) if isinstance(old, Mapping) else 1.0
             values = {**loss, **({} if factor == 1 else {'loss_weight': factor})}
-            call = _call(values, delete=not several)
+            call = _call(values, delete='loss_decode' in head)  # where there is nothing to delete, the key would stay
             parts.append(f'    {path}=dict(loss_decode={call})')
     return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], restated
 
@@ -118,6 +119,8 @@ def _occur(stats: ClassStats, members: Sequence[int], adverb: str = '') -> str:
     return f'{", ".join(names[:NAMED])}{more} {adverb}{"occur" if len(names) > 1 else "occurs"}'
 
 
-def _registered(name: str) -> bool:
-    from ..registry import DATA_SAMPLERS
-    return DATA_SAMPLERS.get(f'mmimb.{name}') is not None
+def _sampler(cfg: Mapping[str, Any]) -> str:
+    loop = cfg.get('train_cfg') or {}
+    epochs = loop.get('by_epoch') or 'Epoch' in str(loop.get('type', ''))
+    values = {'type': f'mmimb.{SAMPLER}', 'stats': None, **({'infinite': False} if epochs else {})}
+    return _call(values, delete='sampler' in (cfg.get('train_dataloader') or {}))

@@ -8,9 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..stats import ClassStats
+from ..stats.crops import CropCounts
 from ..stats.derived import class_labels, derive
+from .crops import SHOWN_CROPS, crop_rows
 from .schemes import Scheme
 from .suggest import Suggestion
+from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
 SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
@@ -31,6 +34,21 @@ def scheme_table(stats: ClassStats, schemes: Sequence[Scheme]) -> Table:
         table.add_row(Text(names[c]), *(f'{scheme.weights[c]:.3g}' for scheme in schemes))
     table.add_section()
     table.add_row('ratio', *(f'{scheme.ratio:,.3g}' for scheme in schemes))
+    return table
+
+
+def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
+    """Return the shares of whole images and of crops, for the rarest classes."""
+    rows, names = crop_rows(stats, crops), class_labels(stats)
+    title = f'what batches hold ({crops.num_crops:,} crops, {crops.per_image} of each image)'
+    table = Table(title=title, title_justify='left', header_style='bold')
+    table.add_column('class')
+    for name in ('share of\nwhole images', 'share of\ncrops', 'factor', 'images\nwith it', 'crops\nwith it'):
+        table.add_column(name, justify='right')
+    for row in rows[-SHOWN_CROPS:]:
+        table.add_row(Text(names[row.class_index]), percent(row.before), percent(row.after),
+                      '-' if row.factor is None else f'{row.factor:.2f}', '-' if row.images is None else percent(row.images),
+                      percent(row.crops))
     return table
 
 

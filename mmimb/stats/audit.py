@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .findings import FINDINGS, NOTE
+from .findings import ERROR, FINDINGS, NOTE, WARNING
 from .names import Array
 from .part import Part
 
-LISTED = 10_000  # files that a report names for one finding
+LISTED = {ERROR: 10_000, WARNING: 1_000, NOTE: 1_000}  # files that a report names for one finding
 Entry = tuple['str | None', str]  # file and detail
 
 
@@ -36,7 +36,7 @@ def audit(part: Part, pixels: Array) -> dict[str, Any]:
 
 
 def _entry(name: str, entries: Iterator[Entry]) -> dict[str, Any]:
-    files = [{'file': file, 'detail': detail} for file, detail in islice(entries, LISTED)]
+    files = [{'file': file, 'detail': detail} for file, detail in islice(entries, LISTED[FINDINGS[name].severity])]
     return {'severity': FINDINGS[name].severity, 'total': len(files) + sum(1 for _ in entries), 'files': files}
 
 

@@ -105,6 +105,7 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
 
     Raises:
         TypeError, ValueError: An argument is out of its range, or no crop has a labelled pixel.
+        ChildProcessError: A worker was killed.
     """
     whole_number('crops', per_image, least=1)
     whole_number('seed', seed, least=0)
@@ -135,8 +136,12 @@ def _crops(counter: CropCounter, workers: int) -> Iterator[Crop]:
         return
     loader = DataLoader(counter, batch_size=CROPS_PER_TASK, num_workers=min(workers, -(-len(counter) // CROPS_PER_TASK)),
                         collate_fn=list, worker_init_fn=_start_worker)
-    for crops in loader:
-        yield from crops
+    try:
+        for crops in loader:
+            yield from crops
+    except RuntimeError as error:  # what a crop raises is caught where it is drawn
+        reason = ' '.join(str(error).split())
+        raise ChildProcessError(f'`workers` must live to the end, got one that did not ({reason})') from error
 
 
 def _start_worker(worker: int) -> None:

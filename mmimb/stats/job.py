@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .build import build_split, heads_ignore_index
+from .crops import CropCounts, count_crops
 from .part import Part
 from .reader import Reader
-from .scan import BadLabelsError, Progress, read_files
+from .scan import BadLabelsError, Progress, default_workers, read_files
 from .store import Store
 
 OTHER = {'train': 'val', 'val': 'train', 'test': 'train'}
@@ -29,8 +30,9 @@ class ScanJob:
 
     def __init__(self, cfg: Mapping[str, Any], split: str, out: Path, shard: tuple[int, int] = (0, 1)) -> None:
         other = self._other(cfg, split)
-        self.shard = shard
-        self.reader = Reader(build_split(cfg, split), heads_ignore_index(cfg), split, other=other, other_split=OTHER[split])
+        self.cfg, self.shard = cfg, shard
+        self.dataset, self.ignore_index = build_split(cfg, split), heads_ignore_index(cfg)
+        self.reader = Reader(self.dataset, self.ignore_index, split, other=other, other_split=OTHER[split])
         self.store = Store(out.with_name(f'{out.name}.parts'), self.reader.subject)
 
     @staticmethod
@@ -58,3 +60,9 @@ class ScanJob:
         except BadLabelsError:
             self.store.clear()
             raise
+
+    def count_crops(self, per_image: int, seed: int = 0, workers: int | None = None, *,
+                    progress: Progress | None = None) -> CropCounts:
+        """Count what batches hold, as :func:`mmimb.stats.crops.count_crops` does."""
+        return count_crops(self.dataset, per_image, seed, workers=default_workers() if workers is None else workers,
+                           ignore_index=self.ignore_index, progress=progress)

@@ -17,7 +17,8 @@ from .records import COLUMNS, DIGESTS, ENTRIES, TOTALS, Problem, Records, join
 from .report_json import FORMAT_VERSION, read_object
 from .subject import Subject
 
-ARRAYS = (*COLUMNS, *DIGESTS, *ENTRIES, *TOTALS)
+RECORDS = (*COLUMNS, *DIGESTS, *ENTRIES, *TOTALS)
+ARRAYS = (*RECORDS, 'problems', 'subject')  # of an .npz
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def write_part(part: Part, path: Path, run: dict[str, Any]) -> tuple[Path, Path]
     arrays = path.with_suffix('.npz')
     data = {'version': FORMAT_VERSION, 'part': part.subject.to_dict(), 'images': len(part.records), 'records': arrays.name,
             'run': run}
-    packed = npz.pack({**part.records.arrays(), 'label_names': part.labels.data, 'image_names': part.images.data,
-                       'problems': pack_problems(part.records)})
+    packed = pack(part.records, part.subject, label_names=part.labels.data, image_names=part.images.data)
     write_files({arrays: packed, path: (json.dumps(data, indent=1) + '\n').encode()})
     return path, arrays
 
@@ -82,7 +82,9 @@ def read_part(path: Path) -> Part:
         raise ValueError(f'`part` must be what `--shard` or `--launcher` writes, got {str(path)!r} with {what}')
     try:
         subject = Subject(**{f.name: _tuple(data['part'][f.name]) for f in fields(Subject)})
-        arrays = npz.read(path.parent / Path(data['records']).name, (*ARRAYS, 'label_names', 'image_names', 'problems'))
+        arrays = npz.read(path.parent / Path(data['records']).name, (*ARRAYS, 'label_names', 'image_names'))
+        if not is_of(arrays, subject):
+            raise ValueError('its arrays are of another scan')
         records = unpack(arrays, subject)
         part = Part(subject, records, Names(arrays['label_names']), Names(arrays['image_names']))
         if not len(part.labels) == len(part.images) == len(records) == data['images']:
@@ -94,9 +96,16 @@ def read_part(path: Path) -> Part:
     return part
 
 
-def pack_problems(records: Records) -> Array:
-    """Return the problems as JSON in an array of bytes."""
-    return np.frombuffer(json.dumps(records.problems).encode(), np.uint8)
+def pack(records: Records, subject: Subject, **more: Array) -> bytes:
+    """Return the bytes of an ``.npz`` with the records of a scan, and ``more`` arrays."""
+    texts = {'problems': json.dumps(records.problems), 'subject': subject.digest()}
+    encoded = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
+    return npz.pack({**records.arrays(), **encoded, **more})
+
+
+def is_of(arrays: dict[str, Array], subject: Subject) -> bool:
+    """Whether the arrays of an ``.npz`` were packed in a scan of this subject."""
+    return arrays['subject'].tobytes() == subject.digest().encode()
 
 
 def unpack(arrays: dict[str, Array], subject: Subject) -> Records:
@@ -106,7 +115,7 @@ def unpack(arrays: dict[str, Array], subject: Subject) -> Records:
         ValueError, TypeError: They are not of this scan.
     """
     problems = tuple(Problem(*row) for row in json.loads(arrays['problems'].tobytes()))
-    records = Records(**{name: arrays[name] for name in ARRAYS}, problems=problems)
+    records = Records(**{name: arrays[name] for name in RECORDS}, problems=problems)
     records.check(subject.total, len(subject.classes))
     here = set(records.positions.tolist())
     if any(p.position not in here or p.finding not in FINDINGS or not isinstance(p.detail, str) for p in problems):

@@ -20,10 +20,11 @@ from .report_json import FORMAT_VERSION, counts_sha256
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from .crops import CropCounts
     from .scan import Scan
 
 ORDER = ('version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance', 'per_image',
-         'cooccurrence', 'audit', 'counts_sha256', 'run')
+         'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run')
 
 
 def check_report_path(path: str | Path) -> Path:
@@ -53,16 +54,19 @@ def _is_report(path: Path) -> bool:
     return isinstance(data, dict) and ('pixels' in data or 'part' in data)
 
 
-def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = None) -> tuple[Path, Path]:
+def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = None, *,
+                 crops: CropCounts | None = None) -> tuple[Path, Path]:
     """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths.
 
-    ``run`` is what may differ between two scans of the same files (:func:`describe_run`).
+    ``run`` is what may differ between two scans of the same files (:func:`describe_run`), ``crops`` what batches hold.
     """
     path = Path(path)
     arrays = path.with_suffix('.npz')
     data = {'version': FORMAT_VERSION, **scan.stats.to_dict(), 'per_image': arrays.name,
             'cooccurrence': scan.cooccurrence.tolist(), 'audit': scan.audit}
     data = {**data, 'counts_sha256': counts_sha256(data), 'run': dict(run or {})}
+    if crops is not None:
+        data['crops'] = crops.to_dict()
     lines = [f' {json.dumps(key)}: {json.dumps(data[key], ensure_ascii=False)}' for key in ORDER if key in data]
     text = '{\n' + ',\n'.join(lines) + '\n}\n'
     write_files({arrays: pack(scan.per_image.arrays()), path: text.encode('utf-8', 'backslashreplace')})

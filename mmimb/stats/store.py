@@ -4,11 +4,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..files import write_files
 from . import npz
-from .part import ARRAYS, pack_problems, unpack
+from .part import ARRAYS, is_of, pack, unpack
 from .records import Records
 from .subject import Subject
 
@@ -29,8 +27,7 @@ class Store:
     def save(self, records: Records) -> None:
         """Write records, under a name that is theirs alone."""
         path = self.folder / f'{records.positions[0]:09d}.npz'
-        subject = np.frombuffer(self.subject.digest().encode(), np.uint8)
-        write_files({path: npz.pack({**records.arrays(), 'problems': pack_problems(records), 'subject': subject})})
+        write_files({path: pack(records, self.subject)})
 
     def load(self, reader: Any) -> list[Records]:
         """Return what is finished and still true: files with images or labels that were written since are left out.
@@ -40,13 +37,12 @@ class Store:
         """
         found: list[Records] = []
         taken: set[int] = set()
-        digest = self.subject.digest().encode()
         for path in self._files():
             try:
-                arrays = npz.read(path, (*ARRAYS, 'problems', 'subject'))
+                arrays = npz.read(path, ARRAYS)
             except ValueError:
                 continue  # damaged: these images are read again
-            if arrays['subject'].tobytes() != digest:
+            if not is_of(arrays, self.subject):
                 raise ValueError(f'`resume` must go on with the same files and settings, got {str(self.folder)!r} of another '
                                  'scan; start anew without it')
             records = unpack(arrays, self.subject)
@@ -59,7 +55,7 @@ class Store:
 
     def clear(self) -> None:
         """Remove the files, and the folder if nothing else is in it."""
-        for path in self._files():
+        for path in [*self._files(), *self.folder.glob('.[0-9]*.npz.*.tmp')]:  # the latter from a kill while writing
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

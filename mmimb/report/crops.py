@@ -1,0 +1,41 @@
+"""Whole images and crops side by side."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..stats import ClassStats
+from ..stats.crops import CropCounts
+
+SHOWN_CROPS = 12  # classes at first sight, the rarest
+
+
+@dataclass(frozen=True)
+class CropRow:
+    """A class in whole images and in crops.
+
+    Args:
+        class_index: The class.
+        before: Its share of the labelled pixels of whole images.
+        after: The same of crops.
+        factor: The ratio of the two, None for a class that never occurs.
+        images: Share of the images that hold it, None if it is not known.
+        crops: Share of the crops that hold it.
+    """
+
+    class_index: int
+    before: float
+    after: float
+    factor: float | None
+    images: float | None
+    crops: float
+
+
+def crop_rows(stats: ClassStats, crops: CropCounts) -> list[CropRow]:
+    """Return a row for each class, from most to least frequent in whole images."""
+    whole, cropped = sum(stats.pixels), sum(crops.pixels)
+    rows = []
+    for c in stats.order():
+        before, after = stats.pixels[c] / whole, crops.pixels[c] / cropped
+        images = stats.images[c] / stats.num_images if stats.images is not None and stats.num_images else None
+        rows.append(CropRow(c, before, after, after / before if before else None, images, crops.images[c] / crops.num_crops))
+    return rows
