@@ -27,15 +27,15 @@ class Folder:
         self.path = path
         self.data, self.held_out = make_dataset(path / 'data'), make_dataset(path / 'held-out')
         self.stats = make_report(path / 'stats.json')
-        self._configs = 0
+        self.configs = 0
 
     def config(self, hook: str = '', *, iterations: int = 8, val_interval: int = 100, checkpoint: int = 4,
                extra: str = '') -> Path:
         """Write a config; ``hook`` holds arguments of ClassWeightHook, such as ``"source='val'"``."""
-        self._configs += 1
+        self.configs += 1
         hooks = f"custom_hooks = [dict(type='mmimb.ClassWeightHook', {hook})]\n" if hook else ''
         settings = LOSS.format(iterations=iterations, val_interval=val_interval, checkpoint=checkpoint)
-        return make_config(self.path / f'config{self._configs}.py', self.data, self.stats, settings + hooks + extra)
+        return make_config(self.path / f'config{self.configs}.py', self.data, self.stats, settings + hooks + extra)
 
     def dataset(self, root: Path | None = None) -> str:
         """Return the holdout as a piece of config."""

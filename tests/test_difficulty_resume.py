@@ -1,13 +1,18 @@
 """Difficulty, weights, draws and parameters: bit by bit those of a run that was never killed, on any number of ranks."""
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from difficulty_run import Folder, assert_equal, rows, state
+from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from tiny_run import ROOT, environment, error_line, free_port, iterations, tool
+
+from mmimb.datasets import RareClassSampler
+from mmimb.stats.build import build_split
 
 PARTS = '''
 custom_imports = dict(imports='difficulty_parts', allow_failed_imports=False)
@@ -41,10 +46,11 @@ def succeeded(result):
     return result
 
 
-def killed(folder: Folder, tmp_path: Path, hook: str, extra: str = '', ranks: int = 1, **settings):
-    """Train 40 iterations; train until a kill -9 and resume. Return both work folders."""
+def killed(folder: Folder, tmp_path: Path, hook: str, extra: str = '', ranks: int = 1, fresh: bool = True, **settings):
+    """Train 40 iterations, if a fresh run is wanted; train until a kill -9 and resume. Return both work folders."""
     config = folder.config(hook, iterations=40, checkpoint=20, extra=PARTS + extra, **settings)
-    succeeded(train(config, tmp_path / 'whole', ranks=ranks))
+    if fresh:
+        succeeded(train(config, tmp_path / 'whole', ranks=ranks))
     reads = {'READS': str(tmp_path / 'parts/reads')}
     result = train(config, tmp_path / 'parts', ranks=ranks, DIE_AFTER='27', **reads)
     assert result.returncode != 0
@@ -83,6 +89,22 @@ def test_killed_with_a_measurement_of_its_own_split(folder, tmp_path, hook, vali
     same_state(whole, parts)
     steps = [8, 16, 24, 32, 40] if hook == 'holdout' else [10, 20, 30]
     assert state(parts, 40)['class_difficulty']['log']['iteration'] == steps
+
+
+def test_draws_go_on_without_a_seed(folder, tmp_path) -> None:
+    """The random seed of the run is in the checkpoint; the sampler of the resumed run is built with it."""
+    sampler = f"train_dataloader['sampler'] = dict(type='mmimb.RareClassSampler', stats={str(folder.scan())!r})\n"
+    work = killed(folder, tmp_path, 'interval=50', sampler + 'del randomness\n', fresh=False)[1]
+    seed = state(work, 20)['meta']['seed']
+    assert state(work, 40)['meta']['seed'] == seed
+    done = [Path(line).stem for line in (work / 'reads').read_text().splitlines()]
+    dataset = build_split(Config.fromfile(folder.path / f'config{folder.configs}.py'))
+    draws = RareClassSampler(dataset, folder.path / 'scan.json', seed=seed)
+    expected = [str(index) for index in islice(draws, 80)]
+    assert done[:54] == expected[:54]
+    again = [] if hasattr(InfiniteSampler, 'skip') else expected[:40]
+    at = next(i for i in range(54, len(done)) if done[i:i + 40 + len(again)] == again + expected[40:80])
+    assert at <= 54 + 2 * 4  # what the worker of the killed run had prefetched
 
 
 def test_two_ranks_killed(folder, tmp_path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
         resume = cfg.get('load_from') or RESUME_LATEST
     cfg.resume = False
     resume_from, more = _resume_from(cfg, resume, options.trust_checkpoint)
+    _keep_seed(cfg, resume_from, options.trust_checkpoint)
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     return cfg, resume_from, notices + more + prepare_launch(cfg, options.launcher)
@@ -105,6 +106,17 @@ def build_runner(cfg: Any) -> Any:
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)
     return runner
+
+
+def _keep_seed(cfg: Any, checkpoint: str | None, trust: bool) -> None:
+    """Resume a run without a seed in its config under the random one that it had: samplers are built before it is loaded."""
+    randomness = cfg.get('randomness') or {}
+    if checkpoint is None or randomness.get('seed') is not None or not os.path.isfile(checkpoint):
+        return
+    meta = inspect_checkpoint(checkpoint, trust=trust).get('meta')
+    seed = meta.get('seed') if isinstance(meta, Mapping) else None
+    if isinstance(seed, int):
+        cfg.randomness = {**randomness, 'seed': seed}
 
 
 def _resume_from(cfg: Any, resume: str | None, trust: bool) -> tuple[str | None, list[str]]:
