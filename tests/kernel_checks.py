@@ -221,7 +221,7 @@ def test_inside_a_compiled_function() -> None:
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    (dict(logits=lambda z: z.double()), '`logits` must be .* they are torch.float64'),
+    (dict(logits=lambda z: z.double()), '`logits` must be .* the logits are torch.float64'),
     (dict(logits=lambda z: z[0]), '`logits` must be .* 3 dimensions'),
     (dict(logits=lambda z: z[:, :0]), '`logits` must be .* empty'),
     (dict(target=lambda y: y[:1]), '`target` must have the shape'),

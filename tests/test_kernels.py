@@ -78,8 +78,8 @@ def test_cpu_tensors_are_refused_with_a_reason() -> None:
             "print(kernels.supports('cross_entropy', z))\n"
             'kernels.upsampled_cross_entropy(z, torch.zeros(1, 4, 4, dtype=torch.long), torch.ones(1, 4, 4))')
     result = run('-c', code)
-    assert result.stdout.strip() == "the kernels run on NVIDIA GPUs, and they are on 'cpu'"
-    assert 'ValueError: `logits` must be what the kernels support, but the kernels run on NVIDIA GPUs' in result.stderr
+    assert result.stdout.strip() == "the logits are on 'cpu', the kernels run on NVIDIA GPUs"
+    assert 'ValueError: `logits` must be what the kernels support, but the logits are on' in result.stderr
 
 
 @pytest.mark.parametrize('module', ['mmimb.functional', 'mmimb.losses', 'mmimb.heads'])

@@ -43,8 +43,10 @@ def gather(logits, target, coefficient, peaks, inverse, pull, entropy, scale, bi
     begun = (inside & (cell_x >= x_owned))[None, :]
 
     channel = wide(c, WIDE)
-    left = wide(cell_x, WIDE)[None, :] * stride_x
-    right = wide(tl.minimum(cell_x + 1, low_width - 1), WIDE)[None, :] * stride_x
+    left = tl.max_contiguous(cell_x[None, :], (1, 2))  # see statistics.py
+    right = tl.max_contiguous(tl.minimum(cell_x + 1, low_width - 1)[None, :], (1, 2))
+    left = wide(left, WIDE) * stride_x
+    right = wide(right, WIDE) * stride_x
     image = logits + n * stride_n + channel * stride_c
     out = slopes
     if GRADIENT:

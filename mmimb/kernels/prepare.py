@@ -21,15 +21,15 @@ def supports(formula: str, logits: Tensor) -> str | None:
     if formula not in FORMULAS:
         return f'there is no kernel for {formula!r}'
     if logits.ndim != 4:
-        return f'they have {logits.ndim} dimensions instead of 4'
+        return f'the logits have {logits.ndim} dimensions instead of 4'
     if logits.dtype not in DTYPES:
-        return f'the kernels compute in float32, and they are {logits.dtype}'
+        return f'the logits are {logits.dtype}, the kernels compute in float32'
     if logits.numel() == 0:
-        return 'they are empty'
+        return 'the logits are empty'
     if INTERPRETED:
         return None
     if logits.device.type != 'cuda' or torch.version.cuda is None:
-        return f'the kernels run on NVIDIA GPUs, and they are on {logits.device.type!r}'
+        return f'the logits are on {logits.device.type!r}, the kernels run on NVIDIA GPUs'
     if torch.cuda.get_device_capability(logits.device) < (8, 0):
         return 'the kernels need a GPU of compute capability 8.0 or more'
     return None

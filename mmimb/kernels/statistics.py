@@ -37,8 +37,10 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
     below = tl.minimum(above + 1, low_height - 1)
     down = tl.load(share_y + y, mask=y < stop, other=0.0)
     across = tl.load(share_x + x, mask=x < width, other=0.0)
-    left = tl.load(left_x + x, mask=x < width, other=0)
-    right = tl.minimum(left + 1, low_width - 1)
+    # These are not contiguous, but nearly so: without a word about it Triton 3.6 lets neighbouring threads read neighbouring
+    # channels, far apart in memory. No load grows wider by this, for nothing is said of alignment.
+    left = tl.max_contiguous(tl.load(left_x + x, mask=x < width, other=0), (1, 2))
+    right = tl.max_contiguous(tl.minimum(left + 1, low_width - 1), (1, 2))
     left = wide(x if SAME else left, WIDE) * stride_x
     right = wide(right, WIDE) * stride_x
     image = logits + n * stride_n + wide(above, WIDE) * stride_y
