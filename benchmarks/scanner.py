@@ -16,12 +16,9 @@ labels, 300 and 30,000 (links to 300 files): what the process grows by over mmse
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import multiprocessing as mp
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -31,49 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import HERE, machine, write_csv
+from scanner_set import link_set, make_set
 
-HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-SIZE, CLASSES = (1024, 2048), 19
 CASES = [(way, processes) for processes in (1, 2) for way in ('decode', 'scan', 'unique')]
-COLUMNS = ('what', 'processes', 'images', 'min_s', 'median_s', 'ms_per_image', 'decode_ratio', 'unique_ratio', 'scaling',
-           'rounds', 'load', 'cpu', 'cores', 'python', 'opencv', 'pillow', 'commit')
-
-
-def draw(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Return a label map of overlapping jagged areas of all sizes."""
-    import cv2
-    height, width = size
-    label = np.zeros(size, np.uint8)
-    for _ in range(140):
-        corners = int(rng.integers(5, 40))
-        angle = np.sort(rng.uniform(0, 2 * np.pi, corners))
-        radius = 2 ** rng.uniform(3, 9) * rng.uniform(.5, 1, corners) * height / 1024
-        place = rng.uniform(0, width), rng.uniform(0, height)
-        points = np.stack([place[0] + radius * np.cos(angle), place[1] + radius * np.sin(angle)], 1).astype(np.int32)
-        cv2.fillPoly(label, [points], int(rng.choice([*range(CLASSES), 255])))
-    return label
-
-
-def make_set(root: Path, images: int, size: tuple[int, int] = SIZE) -> None:
-    import cv2
-    for i in range(images):
-        label = draw(np.random.default_rng(i), size)
-        city, stem = f'city{i % 9}', f'city{i % 9}_{i:06d}_000019'
-        files = {root / f'gtFine/train/{city}/{stem}_gtFine_labelTrainIds.png': label,
-                 root / f'leftImg8bit/train/{city}/{stem}_leftImg8bit.png': cv2.applyColorMap(label, cv2.COLORMAP_JET)}
-        for path, array in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), array)
-
-
-def link_set(root: Path, source: Path, images: int) -> None:
-    """Link the files of ``source`` as often as it takes."""
-    for part, suffix in (('gtFine', '_gtFine_labelTrainIds.png'), ('leftImg8bit', '_leftImg8bit.png')):
-        files = sorted((source / part).rglob('*.png'))
-        (root / part / 'train/all').mkdir(parents=True)
-        for i in range(images):
-            os.symlink(files[i % len(files)], root / part / f'train/all/all_{i:06d}{suffix}')
 
 
 def reader(root: Path) -> Any:
@@ -165,15 +124,6 @@ def call(*arguments: str) -> Any:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def about() -> dict[str, Any]:
-    import cv2
-    import PIL
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    found = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text()) if Path('/proc/cpuinfo').exists() else None
-    return {'cpu': found.group(1) if found else platform.processor(), 'cores': len(os.sched_getaffinity(0)), 'commit': commit,
-            'python': platform.python_version(), 'opencv': cv2.__version__, 'pillow': PIL.__version__}
-
-
 def throughput(root: Path, images: int, rounds: int) -> list[dict[str, Any]]:
     make_set(root, images)
     times: dict[Any, list[float]] = {case: [] for case in CASES}
@@ -204,8 +154,7 @@ def memories(root: Path) -> list[dict[str, Any]]:
         found = call('--memory', '--root', str(root / f'links{images}'))
         print(f'{images:6d} images: parent + {found["parent_mb"]:.1f} MB ({found["parent_bytes"]:.0f} bytes per image), '
               f'worker {found["worker_mb"]:.1f} MB private')
-        rows += [{'what': f'parent_mb_over_list_{images}', 'images': images, 'median_s': round(found['parent_mb'], 2)},
-                 {'what': f'worker_private_mb_{images}', 'images': images, 'median_s': round(found['worker_mb'], 2)}]
+        rows.append({'images': images, **{name: round(value, 1) for name, value in found.items()}})
     return rows
 
 
@@ -222,13 +171,14 @@ def main() -> None:
     if args.one or args.memory:
         print(json.dumps(run(args.one, args.processes, args.root) if args.one else run_memory(args.root)))
         return
+    import cv2
+    import PIL
+    about = {'cores': len(os.sched_getaffinity(0)), 'opencv': cv2.__version__, 'pillow': PIL.__version__, **machine()}
     with tempfile.TemporaryDirectory() as folder:
-        rows = throughput(Path(folder) / 'set', args.images, args.rounds) + memories(Path(folder))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows({**row, **about()} for row in rows)
+        results = {args.out: throughput(Path(folder) / 'set', args.images, args.rounds),
+                   args.out.with_stem(f'{args.out.stem}_memory'): memories(Path(folder))}
+    for path, rows in results.items():
+        write_csv(path, [{**row, **about} for row in rows])
 
 
 if __name__ == '__main__':

@@ -62,8 +62,9 @@ def test_cityscapes_exactly(tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='reads the memory of processes from /proc')
-def test_memory_hardly_grows(tmp_path) -> None:
+def test_memory_hardly_grows(tmp_path, monkeypatch) -> None:
     """The benchmark measures 300 and 30,000 images; here fewer."""
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
     benchmark = runpy.run_path(str(ROOT / 'benchmarks/scanner.py'))
     benchmark['make_set'](tmp_path / 'small', 50, (32, 64))
     found = {}

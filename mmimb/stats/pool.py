@@ -62,7 +62,6 @@ class _Pool:
     def __init__(self, reader: Any, workers: int) -> None:
         context: Any = mp.get_context('fork' if 'fork' in mp.get_all_start_methods() else None)
         self.processes: dict[Connection, Any] = {}
-        gc.collect()
         gc.freeze()  # a collection in a worker would copy the parent's pages
         try:
             for _ in range(workers):
