@@ -147,6 +147,9 @@ def test_two_runs_are_bit_equal_and_layouts_agree(name: str) -> None:
         assert_close(solve(strips, name, view, *inputs), first, rtol=1e-5, atol=1e-6)
     turned = tuple(x.transpose(1, 2).contiguous().transpose(1, 2) for x in inputs)
     assert_close(solve(strips, name, logits, *turned), first, rtol=1e-5, atol=1e-6)
+    for label in (IGNORE, -1):  # anything stands where nothing counts
+        unread = inputs[0].masked_fill(inputs[1] == 0, label)
+        assert all(map(torch.equal, solve(strips, name, logits, unread, inputs[1]), first))
     assert_close(solve(strips, name, logits[1:], *(x[1:] for x in inputs))[1], first[1][1:], rtol=1e-5, atol=1e-6)
 
 

@@ -7,7 +7,7 @@ from .difficulty import MEASURES, class_difficulty, class_scores, difficulty_wei
 from .layout import per_class
 from .outlying import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from .priors import log_odds_bias, log_prior, margins, temperatures
-from .reduce import REDUCTIONS, hardest, reduce_pixels, split_ignore
+from .reduce import REDUCTIONS, hardest, reduce_pixels, split_ignore, valid_labels
 from .region import lovasz_loss, occurring, soft_confusion, tversky_loss
 from .weighting import (
     effective_number,
@@ -25,5 +25,6 @@ __all__ = [
     'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins', 'median_frequency',
     'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error', 'per_class', 'positive_channels',
     'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion', 'split_ignore', 'suitable_beta', 'temperatures',
-    'tversky_loss'
+    'tversky_loss',
+    'valid_labels'
 ]

@@ -18,7 +18,7 @@ from .axes import Cells, cells
 from .phases import Adjustment, Labels, added, multiplied
 
 ANCHOR = 8  # samples between two calls of exp: bounds the rounding that multiplications add up
-STRIP = 1 << 19  # elements of an array of a strip: with more, the four of them leave the cache
+STRIP = 3 << 16  # elements of an array of a strip: of the four of them, a core's cache holds some
 REACH = {torch.float32: 40.0, torch.float64: 300.0}  # exp(2 * reach) and its inverse are far from the limits of the dtype
 
 
@@ -41,6 +41,11 @@ class Strip:
     def grid(self, array: Tensor) -> Tensor:
         """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
         return array.unflatten(-1, (self.rows, -1))
+
+    def points(self, side: int) -> Tensor:
+        """Return from :attr:`low` what is left (1) or right (2) of every cell."""
+        beside = [self.low[..., point + side:point + side + stop - start] for start, stop, point in self.cols.runs]
+        return beside[0] if len(beside) == 1 else torch.cat(beside, -1)
 
 
 def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool, adjustment: Adjustment,
@@ -72,11 +77,11 @@ def _labels(strip: Strip, rows: Cells, target: Tensor, coefficient: Tensor, marg
     """Sort the ``(H, W)`` labels and coefficients of an image by phase and cell."""
     cols = strip.cols
     pixel = rows.sample[:, None, :, None] * target.shape[1] + cols.sample[:, None, :]
-    label = target.flatten().index_select(0, pixel.flatten()).view(rows.phases, -1)
+    label = target.flatten().index_select(0, pixel.flatten()).clamp_(0, strip.low.shape[1] - 1).view(rows.phases, -1)
     factor = coefficient.flatten().index_select(0, pixel.flatten()).view(pixel.shape)
     factor.mul_(rows.counts.to(factor.dtype)[:, None, :, None]).mul_(cols.counts.to(factor.dtype)[:, None, :])
-    return Labels(torch.add(strip.base.flatten(), label, alpha=strip.size), factor.view(rows.phases, -1),
-                  None if margin is None else -margin[label])
+    shift = None if margin is None else -margin[label]
+    return Labels(label.mul_(strip.size).add_(strip.base.flatten()), factor.view(rows.phases, -1), shift)
 
 
 def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
@@ -121,11 +126,10 @@ def _begin(strip: Strip, rows: Cells, top: Tensor, bottom: Tensor, multiply: boo
     up.mul_(-rows.step)
     strip.low[..., 0] = strip.low[..., 1]
     strip.low[..., -1] = strip.low[..., -2]
-    left = torch.cat([strip.low[..., point + 1:point + 1 + stop - start] for start, stop, point in strip.cols.runs], -1)
-    right = torch.cat([strip.low[..., point + 2:point + 2 + stop - start] for start, stop, point in strip.cols.runs], -1)
-    way = right.sub_(left)
-    factor = (way * strip.cols.step).exp_() if multiply else None
-    exps = strip.grid(strip.exps)
+    exps, free = strip.grid(strip.exps), strip.grid(strip.sums)
+    left, right = strip.points(1), strip.points(2)
+    way = torch.sub(right, left, out=free[:, 0])
+    factor = torch.mul(way, strip.cols.step, out=free[:, -1]).exp_() if multiply and strip.cols.phases > 1 else None
     for k in range(strip.cols.phases):
         if factor is not None and k % ANCHOR:
             torch.mul(exps[:, k - 1], factor, out=exps[:, k])
@@ -142,7 +146,7 @@ def _corners(strip: Strip, rows: Cells) -> tuple[Tensor, Tensor]:
         sums[:, k - 1].add_(sums[:, k])
     for k in range(2, strip.cols.phases):
         sums[:, 1].add_(sums[:, k])  # phase j has been in j of these
-    right = sums[:, 0] * strip.offset
+    right = torch.mul(sums[:, 0], strip.offset, out=strip.grid(strip.exps)[:, 0])
     if strip.cols.phases > 1:
         right.add_(sums[:, 1], alpha=strip.cols.step)
     left = sums[:, 0].sub_(right)

@@ -21,16 +21,21 @@ def split_ignore(target: Tensor, ignore_index: int, num_classes: int) -> tuple[T
     Raises:
         ValueError: A label is neither (on CPU; on other devices and in compiled code an asynchronous assertion fires).
     """
+    valid = valid_labels(target, ignore_index, num_classes)
+    return target.masked_fill(~valid, 0), valid
+
+
+def valid_labels(target: Tensor, ignore_index: int, num_classes: int) -> Tensor:
+    """Return the ``(N, *)`` mask of the pixels that count; arguments and errors as for :func:`split_ignore`."""
     valid = target != ignore_index
-    safe = target.masked_fill(~valid, 0)
-    wrong = (safe < 0) | (safe >= num_classes)
+    wrong = ((target < 0) | (target >= num_classes)) & valid
     if type(target) is Tensor and target.device.type == 'cpu' and not torch.compiler.is_compiling():
         if bool(wrong.any()):
             raise ValueError(f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}, '
                              f'got {int(target[wrong][0])}')
     else:
         torch._assert_async(~wrong.any(), f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}')
-    return safe, valid
+    return valid
 
 
 def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, reduction: str = 'mean',

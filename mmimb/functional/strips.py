@@ -1,7 +1,8 @@
 """Weighted sums of pixel losses over bilinearly up-sampled logits, strip by strip: no tensor of full resolution and C channels.
 
 The functions of :mod:`mmimb.functional.upsampled` once more, with the same arguments, and :func:`sum_over_strips` for any loss
-with a value per pixel. The gradient is computed together with the value, where one is needed, and kept at low resolution.
+with a value per pixel. Labels count only where the coefficient is not 0; elsewhere they can be any number. The gradient is
+computed together with the value, where one is needed, and kept at low resolution.
 """
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def upsampled_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor,
             low, target, coefficient, align_corners=align_corners, adjustment=adjustment, gradient=gradient))
 
     def losses(z: Tensor, images: slice, rows: slice) -> Tensor:
-        label = target[images, rows]
+        label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
         loss = adjusted_cross_entropy(z, label, scale=scale, bias=bias, margin=margin, relief=relief, gamma=gamma)
         if complement == 0:
             return loss
@@ -77,7 +78,7 @@ def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor,
     """Return the sum of :func:`mmimb.functional.upsampled.upsampled_squared_error`."""
 
     def local(z: Tensor, images: slice, rows: slice, gradient: bool) -> tuple[Tensor, Tensor | None]:
-        label = target[images, rows]
+        label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
         error = z.scatter_add_(1, label.unsqueeze(1), -labels[label].unsqueeze(1))
         weight = coefficient[images, rows] / z.shape[1]
         total = (weight * error.square().sum(1)).sum()
@@ -92,7 +93,7 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
     """Return the sum of :func:`mmimb.functional.upsampled.upsampled_binary_cross_entropy`."""
 
     def losses(z: Tensor, images: slice, rows: slice) -> Tensor:
-        label = target[images, rows]
+        label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
         weight = None if factor is None else factor[images, :, None, None]
         if table is not None:
             chosen = table[label].movedim(-1, 1)
@@ -144,7 +145,7 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
     along_y, along_x = (m if m is None else m.to(logits.device) for m in (along_y, along_x))
     rows = max(1, STRIP.get(logits.device.type, LARGE_STRIP) // (channels * out_width))
     grad = torch.zeros(logits.shape, dtype=dtype, device=logits.device) if gradient else None
-    totals = []
+    value = torch.zeros((), dtype=dtype if logits.device.type == 'mps' else torch.float64, device=logits.device)
     for start in range(0, out_height, rows):
         stop = min(start + rows, out_height)
         first, last = support(height, out_height, align_corners, start, stop)
@@ -154,11 +155,11 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
             z = low.clone() if along_x is None else low @ along_x.T  # `local` may write to it
             z = z if blend is None else blend @ z
             total, slope = local(z, slice(n, n + 1), slice(start, stop), gradient)
-            totals.append(total)
+            value += total  # kept, the little results would keep the memory between them from being used again
             if grad is not None and slope is not None:
                 slope = slope if blend is None else blend.T @ slope
                 grad[n:n + 1, :, first:last] += slope if along_x is None else slope @ along_x
-    return torch.stack(totals).sum() if totals else logits.new_zeros((), dtype=dtype), grad
+    return value.to(dtype), grad
 
 
 @torch.compiler.disable

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..dispatch import Upsample, check_mode
-from ..functional import REDUCTIONS, split_ignore, upsampled
+from ..functional import REDUCTIONS, upsampled, valid_labels
 from ..stats import StatsModule
 from ..stats.checks import number, whole_number
 from ..weights import build_class_weight
@@ -84,7 +84,10 @@ class SegLoss(StatsModule):
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
-        """Return the same value from logits of low resolution; for losses without an :attr:`obstacle`."""
+        """Return the same value from logits of low resolution, for losses without an :attr:`obstacle`.
+
+        Labels are in range where ``valid``; elsewhere stands what the caller wrote, to spare a copy.
+        """
         raise NotImplementedError
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -114,13 +117,14 @@ class SegLoss(StatsModule):
         self.prepare()
         self._check(logits, target, upsample)
         labels = max(logits.shape[1], 2)
-        target, valid = split_ignore(target.long(), self.ignore_index if ignore_index is None else ignore_index, labels)
+        target = target.long()
+        valid = valid_labels(target, self.ignore_index if ignore_index is None else ignore_index, labels)
         compute: Any = self.value
         if upsample is not None and not self._needs_pixels(upsample, weight, reduction):
             compute = partial(self.total, upsample=upsample)
-        elif upsample is not None:
-            logits = upsampled.upsample(logits, target.shape[1:], upsample.align_corners)
         else:
+            target = target.masked_fill(~valid, 0)
+            logits = logits if upsample is None else upsampled.upsample(logits, target.shape[1:], upsample.align_corners)
             logits = logits if logits.dtype.itemsize >= 4 else logits.float()
         return self.loss_weight * compute(logits, target, valid, weight=weight, reduction=reduction,
                                           class_weight=self._class_weight(logits), avg_factor=avg_factor)

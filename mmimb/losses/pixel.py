@@ -6,8 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..dispatch import Formula, Upsample, implementation
-from ..functional import reduce_pixels
-from ..functional.strips import sum_over_strips
+from ..functional import reduce_pixels, strips
 from .base import SegLoss
 
 
@@ -39,8 +38,8 @@ class PixelLoss(SegLoss):
 
         Args:
             logits: ``(N, C, h, w)`` scores, of which only shape, dtype and device count.
-            target: ``(N, H, W)`` labels, 0 where ignored.
-            valid: ``(N, H, W)`` mask of the others.
+            target: ``(N, H, W)`` labels, in range where valid.
+            valid: ``(N, H, W)`` mask of the pixels that count.
             class_weight: ``(C,)`` weights; those of channels are part of the formula, those of labels are not.
         """
         return None
@@ -62,17 +61,19 @@ class PixelLoss(SegLoss):
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        used = self.weight_of(target, class_weight, logits.shape[1])
+        used = self.weight_of(_cleaned(target, valid), class_weight, logits.shape[1]) if class_weight is not None else None
         coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
         if reduction == 'mean':
-            coefficient = coefficient / (self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
+            coefficient = coefficient.div_(self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
         formula = self.formula(logits, target, valid, class_weight) if self._has_formula() else None
         functions = implementation(upsample.mode, formula, logits)
         if formula is None:
-            return sum_over_strips(logits, coefficient, lambda z, images, rows: self.per_pixel(
-                z, target[images, rows], valid[images, rows], class_weight), align_corners=upsample.align_corners)
+            return strips.sum_over_strips(logits, coefficient, lambda z, images, rows: self.per_pixel(
+                z, _cleaned(target[images, rows], valid[images, rows]), valid[images, rows], class_weight),
+                align_corners=upsample.align_corners)
         if used is not None and used.ndim:
             coefficient = coefficient * used
+        target = target if functions is strips else _cleaned(target, valid)
         return formula.total(functions, logits, target, coefficient, upsample.align_corners)
 
     def _has_formula(self) -> bool:
@@ -97,3 +98,8 @@ class PixelLoss(SegLoss):
             total = total.double() / dist.get_world_size()
             dist.all_reduce(total)
         return torch.where(total > 0, total, 1)
+
+
+def _cleaned(target: Tensor, valid: Tensor) -> Tensor:
+    """Return labels that can index: 0 where ignored."""
+    return target.masked_fill(~valid, 0)
