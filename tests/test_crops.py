@@ -1,15 +1,21 @@
 """Counts after the whole pipeline: what a batch holds, the same for any number of processes."""
 from __future__ import annotations
 
+import json
+import os
 import random
+import runpy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
-from mmimb.stats import build_split
+from mmimb.stats import ClassStats, build_split
 from mmimb.stats.crops import count_crops
 
 CLASSES = ('sky', 'road', 'sign')
@@ -155,3 +161,52 @@ def test_random_state_of_the_caller_stays(folder) -> None:
     count_crops(build(leaf(folder, *CROP)), 1, progress=lambda done, total: seen.append((done, total)))
     assert (random.random(), np.random.rand(), float(torch.rand(()))) == expected  # noqa: NPY002
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_a_killed_worker_is_told(folder) -> None:
+    (folder / 'list.txt').write_text('0\n1\n')
+    dataset = build(leaf(folder, ann_file='list.txt'))
+    dataset.pipeline.transforms.insert(0, lambda data: os.kill(os.getpid(), 9))
+    with pytest.raises(ChildProcessError, match='`workers` must live to the end'):
+        count_crops(dataset, 1, workers=1)
+
+
+def test_crops_around_rare_classes_hold_more_of_them(folder) -> None:
+    stats = dict(pixels=whole(folder)[0].tolist())
+    rare = leaf(folder, dict(type='mmimb.RareClassCrop', crop_size=(8, 8), stats=stats, min_pixels=8, temperature=0.05))
+    plain, more = count_crops(build(leaf(folder, CROP[0])), 10), count_crops(build(rare), 10)
+    assert more.pixels[2] > 2 * plain.pixels[2]
+    assert count_crops(build(rare), 10, workers=2) == more
+
+
+def test_the_tool_writes_them_into_the_report_and_the_page(folder) -> None:
+    config = folder / 'config.py'
+    config.write_text(f'train_dataloader = dict(dataset={leaf(folder, *CROP)!r})\n')
+    command = [sys.executable, str(ROOT / 'tools/scan_dataset.py'), 'config.py', '--crops', '2', '--seed', '3',
+               '--out', 'r.json', '--html', 'page.html', '--workers', '1']
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    data = json.loads((folder / 'r.json').read_text())
+    expected = count_crops(build(leaf(folder, *CROP)), 2, 3)
+    assert data['crops'] == expected.to_dict()
+    assert ClassStats.load(folder / 'r.json').pixels == tuple(whole(folder)[0])
+    assert 'what batches hold (12 crops, 2 of each image)' in result.stdout
+    assert "    _base_ = './config.py'" in result.stdout
+    assert "    stats = 'r.json'" in result.stdout
+    html = (folder / 'page.html').read_text()
+    assert '<title>config, train: class statistics</title>' in html
+    assert html.count('data:image/jpeg') == 6
+    assert 'What batches really hold' in html
+    assert 'page.html' in result.stdout.split('wrote ')[1]
+
+
+@pytest.mark.parametrize(('arguments', 'rule'), [
+    (['--crops', '0'], '`crops` must be at least 1, got 0'), (['--crops', '1', '--seed', '-1'], '`seed` must be at least 0'),
+    (['--html', 'page.pdf'], '`--html` must be a path that ends with .html'),
+    (['--crops', '1', '--shard', '0/2'], '`html` and `crops` must come with a scan of all images'),
+    (['--html', 'x.html', '--shard', '0/2'], '`html` and `crops` must come with a scan of all images')])
+def test_options_that_do_not_fit_are_told_before_the_scan(folder, arguments, rule, monkeypatch, capsys) -> None:
+    tool = runpy.run_path(str(ROOT / 'tools/scan_dataset.py'), run_name='tool')
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, 'argv', ['scan_dataset.py', 'config.py', *arguments])
+    with pytest.raises((ValueError, TypeError), match=rule):
+        tool['main']()

@@ -29,6 +29,7 @@ STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 writte
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--html', metavar='FILE.html', help='also write a page with figures and example images to show around')
     parser.add_argument('--strict', action='store_true', help='stop at the first finding, with nothing written')
     parser.add_argument('--class-weight', nargs='+', metavar=('SCHEME', 'KEY=VALUE'), help='also write the weights of a scheme '
                         '(InverseFrequency, MedianFrequency, LogFrequency, EffectiveNumber; e.g. InverseFrequency power=0.5 '
@@ -49,6 +50,9 @@ def scan_parser() -> argparse.ArgumentParser:
     shard.add_argument('--shard', metavar='i/n', help='scan only the i-th (from 0) of n parts, and write a part to be merged')
     shard.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='take i/n from torchrun or '
                        'srun; each process writes <out>.<i>of<n>.json')
+    parser.add_argument('--crops', type=int, metavar='K', help='also count K crops of each image after the whole pipeline: '
+                        'what batches hold')
+    parser.add_argument('--seed', type=int, default=0, help='of the crops; default: %(default)s')
     add_outputs(parser)
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config entries')
     return parser
@@ -63,33 +67,22 @@ def merge_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_weight_options(args: argparse.Namespace) -> tuple[str, dict]:
-    """Return the scheme and its arguments, tried on small counts: mistakes are told before a long scan, not after it."""
-    from ast import literal_eval
-
-    from mmimb.stats import ClassStats
-    from mmimb.weights.export import scheme_weights
-
-    name, *pairs = args.class_weight
-    arguments = {}
-    for pair in pairs:
-        key, equals, text = pair.partition('=')
-        if not equals:
-            raise ValueError(f'`class-weight` must be a scheme and key=value arguments, got {pair!r}')
-        try:
-            arguments[key] = literal_eval(text)
-        except (ValueError, SyntaxError):
-            arguments[key] = text
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        scheme_weights(name, arguments, ClassStats((2, 1), (1, 1), image_pixels=(3, 3)), no_object=args.no_object)
-    return name, arguments
-
-
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
+    """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
+    from mmimb.files import require_suffix
+    from mmimb.stats.checks import whole_number
+    from mmimb.weights.export import read_scheme
+
+    require_suffix('--html', args.html, '.html')
+    in_parts = getattr(args, 'shard', None) is not None or getattr(args, 'launcher', 'none') != 'none'
+    if (crops := getattr(args, 'crops', None)) is not None:
+        whole_number('crops', crops, least=1)
+        whole_number('seed', args.seed, least=0)
+    if in_parts and (args.html or crops):
+        raise ValueError('`html` and `crops` must come with a scan of all images (`html` with merge, too), got one of a part')
     if args.no_object is not None and not args.class_weight:
         raise ValueError(f'`no-object` must come with --class-weight, got {args.no_object} alone')
-    return read_weight_options(args) if args.class_weight else None
+    return read_scheme(args.class_weight, args.no_object) if args.class_weight else None
 
 
 def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
@@ -109,10 +102,12 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     try:
         with progress_bar() as update:
             part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
+        with progress_bar('crop') as update:
+            crops = None if args.crops is None else job.count_crops(args.crops, args.seed, args.workers, progress=update)
     except KeyboardInterrupt:
         print(f'interrupted; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
         return EXIT_INTERRUPTED
-    status = write(part, out, args, scheme, time.perf_counter() - begin)
+    status = write(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
     job.store.clear()
     return status
 
@@ -137,10 +132,13 @@ def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     return write(part, out, args, scheme, time.perf_counter() - begin)
 
 
-def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float) -> int:
+def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *, job: Any = None,
+          crops: Any = None) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from rich.console import Console
 
+    from mmimb.files import write_files
+    from mmimb.report import render, show
     from mmimb.stats.audit import finding_lines, number_of_findings
     from mmimb.stats.part import write_part
     from mmimb.stats.report import describe_run, report_summary, report_table, write_report
@@ -154,16 +152,31 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
-    written = [*write_report(found, out, run)]
+    source = interpret(found, out, args, run, job=job, crops=crops)
+    written = [*write_report(found, out, run, crops=crops)]
     if scheme is not None:
         weights = scheme_weights(*scheme, found.stats, no_object=args.no_object)
         written.append(write_weights(weights, out.with_suffix(f'.{scheme[0]}.json')))
+    if args.html is not None:
+        write_files({Path(args.html): render(source)})
+        written.append(Path(args.html))
     Console().print(report_table(found.stats))
     print(*report_summary(found.stats), sep='\n')
+    show(source)
     print('wrote', *written, flush=True)
     findings = number_of_findings(found.audit)
     print(*finding_lines(found.audit), *([f'{findings} findings'] if findings else []), sep='\n', end='', file=sys.stderr)
     return EXIT_FINDINGS if findings else 0
+
+
+def interpret(found: Any, out: Path, args: argparse.Namespace, run: dict, *, job: Any, crops: Any) -> Any:
+    from mmimb.report import PageSource, suggest
+
+    split = found.stats.provenance.get('split')
+    base = {} if job is None else {'base': f'./{Path(args.config).name}', 'cfg': job.cfg}
+    suggestion = suggest(found.stats, report=str(out), **base) if split == 'train' else None
+    title = out.stem if job is None else f'{Path(args.config).stem}, {split}'
+    return PageSource(found, title, suggestion, None if job is None else job.reader, crops, run)
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """What a scan means, for people: weights side by side, a suggested config, and a page to show to colleagues."""
+from .page import PageSource, render
 from .schemes import Scheme, all_schemes
 from .suggest import Suggestion, suggest
-from .terminal import crop_table, derived_lines, scheme_table
+from .terminal import crop_table, derived_lines, scheme_table, show
 
-__all__ = ['Scheme', 'Suggestion', 'all_schemes', 'crop_table', 'derived_lines', 'scheme_table', 'suggest']
+__all__ = ['PageSource', 'Scheme', 'Suggestion', 'all_schemes', 'crop_table', 'derived_lines', 'render', 'scheme_table', 'show',
+           'suggest']

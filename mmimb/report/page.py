@@ -28,7 +28,7 @@ class PageSource:
     Args:
         scan: Counts and findings.
         title: Heading, such as the name of the config.
-        suggestion: A config to start from.
+        suggestion: A config to start from; none for counts of another split than that of training.
         reader: Of the scan, for example images and maps.
         crops: What batches hold.
         run: When, where and with which versions the files were read.
@@ -36,7 +36,7 @@ class PageSource:
 
     scan: Scan
     title: str
-    suggestion: Suggestion
+    suggestion: Suggestion | None = None
     reader: Reader | None = None
     crops: CropCounts | None = None
     run: Mapping[str, Any] = field(default_factory=dict)

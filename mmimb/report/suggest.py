@@ -70,8 +70,8 @@ def _loss(found: Derived, report: str) -> tuple[dict[str, Any], str]:
     if found.ratio < STRONG:
         weight = {'type': 'mmimb.InverseFrequency', 'stats': report, 'power': 0.5}
         return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, (
-            f'{ratio}, between {MILD} and {STRONG}: the root of the inverse frequency gives weights that differ by at most '
-            f'{found.ratio ** 0.5:.0f}, enough to matter and too little to make training noisy.')
+            f'{ratio}, between {MILD} and {STRONG}: the root of the inverse frequency gives weights that differ by a '
+            f'factor of {found.ratio ** 0.5:.0f}, enough to matter and too little to make training noisy.')
     return {'type': 'mmimb.LogitAdjustmentLoss', 'stats': report}, (
         f'{ratio}, at least {STRONG}: weights that far apart multiply label noise and make training unsteady; logit adjustment '
         'moves the decision towards rare classes by an offset instead.')

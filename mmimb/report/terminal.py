@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,7 +12,8 @@ from ..stats import ClassStats
 from ..stats.crops import CropCounts
 from ..stats.derived import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
-from .schemes import Scheme
+from .page import PageSource
+from .schemes import Scheme, all_schemes
 from .suggest import Suggestion
 from .svg import percent
 
@@ -52,13 +54,26 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
     return table
 
 
-def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion) -> list[str]:
+def show(source: PageSource) -> None:
+    """Print what the page holds in tables and lines; a narrow terminal wraps tables instead of cutting numbers."""
+    stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
+    crops = [] if source.crops is None else [crop_table(stats, source.crops)]
+    for table in (scheme_table(stats, schemes), *crops):
+        width = Console(width=10_000).measure(table).maximum
+        Console(width=width).print(table)
+    lines = derived_lines(stats, schemes, source.suggestion)
+    Console().print(*lines, sep='\n', markup=False, highlight=False, soft_wrap=True)
+
+
+def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None) -> list[str]:
     """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons."""
     found = derive(stats)
     lines = [f'Gini coefficient: {found.gini:.3f} (0: all classes equal)']
     lines += [f'{group}: {100 * sum(found.prior[c] for c in members):.2f} % of the labelled pixels '
               f'({len(members)} classes)' for group, members in stats.groups().items() if members]
     lines += [f'warning: {scheme.name}: {scheme.warning}' for scheme in schemes if scheme.warning]
+    if suggestion is None:
+        return lines
     lines += ['', 'a config to start from, to be compared with cross-entropy over several seeds:', '']
     lines += [f'    {line}' for line in suggestion.config.splitlines()]
     return [*lines, '', *suggestion.reasons]

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+import warnings
+from ast import literal_eval
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,32 @@ def scheme_weights(name: str, arguments: Mapping[str, Any], stats: ClassStats, *
         raise ValueError(f'`class-weight` {name} must have arguments among {", ".join(allowed)}, got {unknown[0]!r}')
     weights: list[float] = known[name](stats, **arguments).weight.tolist()
     return weights if no_object is None else [*weights, number('no-object', no_object, least=0)]
+
+
+def read_scheme(words: Sequence[str], no_object: float | None = None) -> tuple[str, dict[str, Any]]:
+    """Return a scheme and its arguments from a command line, tried on small counts: mistakes are told before a long scan.
+
+    Args:
+        words: The name of the scheme, then ``key=value`` arguments.
+        no_object: As in :func:`scheme_weights`.
+
+    Raises:
+        ValueError: As in :func:`scheme_weights`, or a word is no ``key=value``.
+    """
+    name, *pairs = words
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition('=')
+        if not equals:
+            raise ValueError(f'`class-weight` must be a scheme and key=value arguments, got {pair!r}')
+        try:
+            arguments[key] = literal_eval(text)
+        except (ValueError, SyntaxError):
+            arguments[key] = text
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        scheme_weights(name, arguments, ClassStats((2, 1), (1, 1), image_pixels=(3, 3)), no_object=no_object)
+    return name, arguments
 
 
 def write_weights(weights: list[float], path: Path) -> Path:
