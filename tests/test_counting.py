@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from mmimb.stats import ClassStats
+from mmimb.stats import ClassStats, PerImageCounts
 from mmimb.stats.counting import class_counts, histogram, value_counts
 from mmimb.stats.report import report_summary, report_table
 
@@ -26,6 +26,13 @@ def test_counts_of_wider_types() -> None:
     count = class_counts(*value_counts(np.array([[0, 300, 255], [2, 2, 255]])), 301)
     assert (count.class_index.tolist(), count.pixels.tolist(), count.ignored) == ([0, 2, 300], [1, 2, 1], 2)
     assert class_counts(*value_counts(np.array([[-1, 300, 0]])), 4).outside == '-1 (1 pixels), 300 (1 pixels)'
+
+
+def test_cooccurrence_of_many_images() -> None:
+    held = np.random.default_rng(0).random((9001, 6)) < [.9, .5, .1, .01, 0, 1]
+    counts = PerImageCounts(np.concatenate([[0], held.sum(1).cumsum()]), np.nonzero(held)[1].astype(np.int32),
+                            np.ones(held.sum(), np.int64), tuple(map(str, range(9001))))
+    np.testing.assert_array_equal(counts.cooccurrence(6), held.T.astype(int) @ held)
 
 
 def test_table_and_summary() -> None:

@@ -117,7 +117,7 @@ def test_a_cut_jpeg_shows() -> None:
     assert damage(FILES['jpeg'][:-10])[0] == 'truncated_label'
 
 
-@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('orientation', [1, 3, 5, 6, 7, 8])
 @pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp'])
 @pytest.mark.parametrize('loader', [dict(), dict(imdecode_backend='pillow'), dict(color_type='unchanged'),
                                     dict(color_type='color_ignore_orientation'), dict(color_type='grayscale')], ids=str)
