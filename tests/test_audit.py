@@ -239,8 +239,8 @@ def test_one_label_of_two_images_is_no_copy(root) -> None:
     shutil.copytree(root / 'images', root / 'other/images')
     both = [leaf(root), leaf(root, data_prefix=dict(img_path='other/images/train', seg_map_path='annotations/train'))]
     found = scan_dataset(build(dict(type='ConcatDataset', datasets=both)), 0)
-    assert only(found, 'duplicate_image') == [(f'other/images/train/{name}.jpg', f"has the content of 'images/train/{name}.jpg'")
-                                              for name in GOOD]
+    copies = [(f'other/images/train/{name}.jpg', f"has the content of 'images/train/{name}.jpg'") for name in GOOD]
+    assert only(found, 'duplicate_image') == copies
 
 
 def test_files_in_training_and_validation(root) -> None:
