@@ -44,7 +44,7 @@ def about(device: str, threads: int) -> dict[str, Any]:
         kernels = triton.__version__
     except ImportError:
         kernels = ''
-    commit = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=HERE, capture_output=True, text=True)
+    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True)
     return {'device': name, 'threads': threads, 'torch': torch.__version__, 'triton': kernels, 'commit': commit.stdout.strip()}
 
 

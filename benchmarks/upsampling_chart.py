@@ -19,7 +19,7 @@ def main() -> None:
         with path.open(newline='', encoding='utf-8') as file:
             rows += [row for row in csv.DictReader(file) if row['phase'] == 'both' and row['path'] != 'stock']
     rows.sort(key=lambda row: (row['device'], row['threads'], row['shape'], row['loss'], row['path']), reverse=True)
-    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], row['threads'] + ' threads'))
+    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], f'{row["threads"]} thr.'))
              for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 1.2 + 0.24 * len(rows)), sharey=True, layout='constrained')
     for axis, column, title in zip(axes, ('speedup', 'less_memory'), ('times faster', 'times less extra memory'), strict=True):

@@ -106,12 +106,11 @@ def _collect(exps: Tensor, mass: Tensor, loss: Tensor, labels: Labels, k: int, g
     if sums is not None:
         plain, times_k = sums
         rate = (weight / mass).view(len(exps), 1, -1)
-        if k == len(labels.at) - 1:
-            torch.mul(exps, rate, out=plain)
-            times_k.zero_()
-        else:
-            plain.addcmul_(exps, rate)
+        begins = k == len(labels.at) - 1  # phases come last first
+        torch.mul(exps, rate, out=plain) if begins else plain.addcmul_(exps, rate)
         plain.view(-1).index_add_(0, labels.at[k], weight, alpha=-1)
-        if k:  # phases come last first: phase j has been in k = 1 ... j of these, thus j times
-            times_k.add_(plain)
+        if k:  # phase j has been in k = 1 ... j of these, thus j times
+            times_k.copy_(plain) if begins else times_k.add_(plain)
+        elif begins:
+            times_k.zero_()
     return total
