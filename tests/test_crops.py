@@ -197,6 +197,20 @@ def test_the_tool_writes_them_into_the_report_and_the_page(folder) -> None:
     assert html.count('data:image/jpeg') == 6
     assert 'What batches really hold' in html
     assert 'page.html' in result.stdout.split('wrote ')[1]
+    assert result.returncode == 3, 'duplicates in this folder'
+    assert 'crops:' not in result.stderr
+
+
+def test_the_tool_tells_what_the_pipeline_cannot_take(folder) -> None:
+    jpeg = (folder / 'images/train/2.jpg').read_bytes()
+    (folder / 'images/train/2.jpg').write_bytes(jpeg[:len(jpeg) // 2].replace(b'\xff\xda', b'\x00\x00'))
+    (folder / 'config.py').write_text(f'train_dataloader = dict(dataset={leaf(folder, *CROP)!r})\n')
+    command = [sys.executable, str(ROOT / 'tools/scan_dataset.py'), 'config.py', '--crops', '1', '--workers', '0']
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 3
+    line, = (line for line in result.stderr.splitlines() if line.startswith('crops: '))
+    assert 'images/train/2.jpg: ' in line
+    assert json.loads((folder / 'config.stats.json').read_text())['crops']['num_crops'] == 5
 
 
 @pytest.mark.parametrize(('arguments', 'rule'), [

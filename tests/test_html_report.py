@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
@@ -16,7 +17,7 @@ from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
-from mmimb.report import suggest
+from mmimb.report import present, suggest
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.page import PageSource, render
 from mmimb.report.svg import percent
@@ -196,6 +197,22 @@ def test_parts_without_data_are_left_out(folder) -> None:
     page = Page(render(PageSource(bare, 'x', suggest(stats))))
     assert set(page.text) - {''} == {'frequency', 'suggestion', 'weights', 'audit', 'provenance'}
     assert {a['href'][1:] for tag, a in page.elements if tag == 'a'} == set(page.text) - {''}
+
+
+@pytest.mark.parametrize(('split', 'suggested'), [('train', True), ('val', False), (None, False)])
+def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
+    stats = ClassStats((5, 3), provenance={'split': split})
+    bare = Scan(stats, PerImageCounts(np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), ()))
+    shown = present(bare, Path('a/merged.json'), {})
+    assert shown.title == 'merged'
+    assert (shown.suggestion is not None) == suggested
+    page = Page(render(shown))
+    assert ('suggestion' in page.text) == ('#suggestion' in {a.get('href') for _, a in page.elements}) == suggested
+    named = present(bare, Path('a/r.json'), {}, config=Path('configs/x/net.py'))
+    assert named.title == f'net, {split}'
+    if suggested:
+        assert "_base_ = './net.py'" in named.suggestion.config
+        assert "stats = 'a/r.json'" in named.suggestion.config
 
 
 def picture(uri: str) -> np.ndarray:

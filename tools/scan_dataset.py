@@ -132,13 +132,13 @@ def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     return write(part, out, args, scheme, time.perf_counter() - begin)
 
 
-def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *, job: Any = None,
-          crops: Any = None) -> int:
+def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
+          job: Any = None, crops: Any = None) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from rich.console import Console
 
     from mmimb.files import write_files
-    from mmimb.report import render, show
+    from mmimb.report import present, render, show
     from mmimb.stats.audit import finding_lines, number_of_findings
     from mmimb.stats.part import write_part
     from mmimb.stats.report import describe_run, report_summary, report_table, write_report
@@ -152,31 +152,24 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
-    source = interpret(found, out, args, run, job=job, crops=crops)
+    config = Path(args.config) if job is not None else None
+    source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]
     if scheme is not None:
-        weights = scheme_weights(*scheme, found.stats, no_object=args.no_object)
-        written.append(write_weights(weights, out.with_suffix(f'.{scheme[0]}.json')))
+        written.append(write_weights(scheme_weights(*scheme, found.stats, no_object=args.no_object),
+                                     out.with_suffix(f'.{scheme[0]}.json')))
     if args.html is not None:
-        write_files({Path(args.html): render(source)})
-        written.append(Path(args.html))
+        write_files({(page := Path(args.html)): render(source)})
+        written.append(page)
     Console().print(report_table(found.stats))
     print(*report_summary(found.stats), sep='\n')
     show(source)
     print('wrote', *written, flush=True)
-    findings = number_of_findings(found.audit)
-    print(*finding_lines(found.audit), *([f'{findings} findings'] if findings else []), sep='\n', end='', file=sys.stderr)
+    problems = [] if crops is None else [f'crops: {problem}' for problem in crops.problems]
+    findings = number_of_findings(found.audit) + len(problems)
+    lines = [*finding_lines(found.audit), *problems, *([f'{findings} findings'] if findings else [])]
+    print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
     return EXIT_FINDINGS if findings else 0
-
-
-def interpret(found: Any, out: Path, args: argparse.Namespace, run: dict, *, job: Any, crops: Any) -> Any:
-    from mmimb.report import PageSource, suggest
-
-    split = found.stats.provenance.get('split')
-    base = {} if job is None else {'base': f'./{Path(args.config).name}', 'cfg': job.cfg}
-    suggestion = suggest(found.stats, report=str(out), **base) if split == 'train' else None
-    title = out.stem if job is None else f'{Path(args.config).stem}, {split}'
-    return PageSource(found, title, suggestion, None if job is None else job.reader, crops, run)
 
 
 def main() -> int:

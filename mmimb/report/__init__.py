@@ -1,8 +1,9 @@
 """What a scan means, for people: weights side by side, a suggested config, and a page to show to colleagues."""
 from .page import PageSource, render
+from .present import present
 from .schemes import Scheme, all_schemes
 from .suggest import Suggestion, suggest
 from .terminal import crop_table, derived_lines, scheme_table, show
 
-__all__ = ['PageSource', 'Scheme', 'Suggestion', 'all_schemes', 'crop_table', 'derived_lines', 'render', 'scheme_table', 'show',
-           'suggest']
+__all__ = ['PageSource', 'Scheme', 'Suggestion', 'all_schemes', 'crop_table', 'derived_lines', 'present', 'render',
+           'scheme_table', 'show', 'suggest']

@@ -1,0 +1,33 @@
+"""From a finished scan to what is shown of it."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..stats.crops import CropCounts
+from ..stats.job import ScanJob
+from ..stats.scan import Scan
+from .page import PageSource
+from .suggest import suggest
+
+
+def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: Path | None = None, job: ScanJob | None = None,
+            crops: CropCounts | None = None) -> PageSource:
+    """Return what tables and page show of a scan.
+
+    Args:
+        scan: Counts and findings.
+        report: Where its report lies.
+        run: When, where and with which versions the files were read.
+        config: The config that was scanned, if it is known: a suggested config builds on it.
+        job: The scan's job, for example images and what the config holds.
+        crops: What batches hold.
+    """
+    split = scan.stats.provenance.get('split')
+    suggestion = None
+    if split == 'train':
+        base = {} if config is None else {'base': f'./{config.name}'}
+        suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, **base)
+    title = report.stem if config is None else f'{config.stem}, {split}'
+    return PageSource(scan, title, suggestion, None if job is None else job.reader, crops, run)
