@@ -29,7 +29,7 @@ from upsampling_paths import SHAPES, STEPS, measure_memory, measure_times
 HERE = Path(__file__).resolve().parent
 ALL = ('CrossEntropyLoss', 'FocalLoss', 'ComplementCrossEntropyLoss', 'LDAMLoss', 'ELMLoss', 'LogitAdjustmentLoss', 'VSLoss',
        'OutlyingMSELoss', 'BinaryCrossEntropyLoss', 'FocalLoss-sigmoid', 'DistributionBalancedLoss')
-COLUMNS = ('device', 'threads', 'shape', 'loss', 'path', 'phase', 'p20_ms', 'p50_ms', 'p80_ms', 'speedup', 'extra_mb',
+COLUMNS = ('device', 'threads', 'clock', 'shape', 'loss', 'path', 'phase', 'p20_ms', 'p50_ms', 'p80_ms', 'speedup', 'extra_mb',
            'less_memory', 'load', 'torch', 'triton', 'commit')
 
 
@@ -79,7 +79,7 @@ def rows_of(task: dict[str, Any], paths: list[str]) -> list[dict[str, Any]]:
 def save(rows: list[dict[str, Any]], path: Path) -> None:
     """Write rows over those that they measure anew."""
     def key(row: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(str(row[name]) for name in ('device', 'threads', 'shape', 'loss'))
+        return tuple(str(row[name]) for name in ('device', 'threads', 'clock', 'shape', 'loss'))
 
     old: list[dict[str, Any]] = []
     if path.exists():
@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument('--compile', action='store_true', help='torch.compile of the stock path on the CPU too')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=7)
+    parser.add_argument('--clock', choices=('wall', 'cpu'), default='wall',
+                        help='cpu: the time the process computed, for one thread on a machine that others use')
     parser.add_argument('--out', type=Path)
     parser.add_argument('--task', help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -118,9 +120,10 @@ def main() -> None:
     out = args.out or HERE / f'results/upsampling_{device}.csv'
     for shape, loss in [(s, x) for s in shapes for x in (ALL if args.losses == ['all'] else args.losses)] + [
             (step, 'CrossEntropyLoss') for step in args.steps]:
-        task = {'shape': shape, 'loss': loss, 'device': device, 'threads': args.threads, 'repeats': args.repeats}
+        task = {'shape': shape, 'loss': loss, 'device': device, 'threads': args.threads, 'repeats': args.repeats,
+                'clock': args.clock}
         which = [path for path in paths if path != 'compiled'] if shape in STEPS else paths
-        save([{**row, **machine} for row in rows_of(task, which)], out)
+        save([{**row, **machine, 'clock': args.clock} for row in rows_of(task, which)], out)
     subprocess.run([sys.executable, str(HERE / 'upsampling_chart.py')], check=True)
 
 

@@ -107,7 +107,7 @@ def _step(network: str, loss: str, path: str, device: str) -> Run:
     return lambda: sum(v for k, v in model.loss(image, samples).items() if 'loss' in k), backward, lambda: None
 
 
-def measure_times(shape: str, loss: str, device: str, threads: int, repeats: int, paths: list[str]) -> dict[str, Any]:
+def measure_times(shape: str, loss: str, device: str, threads: int, repeats: int, clock: str, paths: list[str]) -> dict[str, Any]:
     """Return p20, p50 and p80 in milliseconds of every path and phase; the paths take turns."""
     import torch
     torch.set_num_threads(threads)
@@ -115,11 +115,11 @@ def measure_times(shape: str, loss: str, device: str, threads: int, repeats: int
     times: dict[str, dict[str, list[float]]] = {path: {'forward': [], 'backward': [], 'both': []} for path in paths}
     for turn in range(repeats + 1 if device == 'cpu' else repeats + 10):
         for path, (forward, backward, _) in runs.items():
-            start = _now(device)
+            start = _now(device, clock)
             value = forward()
-            middle = _now(device)
+            middle = _now(device, clock)
             backward(value)
-            end = _now(device)
+            end = _now(device, clock)
             if turn >= (1 if device == 'cpu' else 10):
                 for phase, seconds in (('forward', middle - start), ('backward', end - middle), ('both', end - start)):
                     times[path][phase].append(1e3 * seconds)
@@ -131,14 +131,14 @@ def _quantiles(values: list[float]) -> dict[str, float]:
     return {'p20_ms': round(cuts[1], 3), 'p50_ms': round(statistics.median(values), 3), 'p80_ms': round(cuts[7], 3)}
 
 
-def _now(device: str) -> float:
+def _now(device: str, clock: str) -> float:
     if device == 'cuda':
         import torch
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return time.process_time() if clock == 'cpu' else time.perf_counter()
 
 
-def measure_memory(shape: str, loss: str, device: str, threads: int, repeats: int, path: str) -> float:
+def measure_memory(shape: str, loss: str, device: str, threads: int, repeats: int, clock: str, path: str) -> float:
     """Return the megabytes by which the peak grows in one forward and backward; the process should be a fresh one."""
     import torch
     torch.set_num_threads(threads)
