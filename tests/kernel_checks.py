@@ -201,6 +201,17 @@ def test_64_bit_places_change_nothing(formula, size, monkeypatch) -> None:
     assert torch.equal(narrow[1], wide[1])
 
 
+@pytest.mark.parametrize('label', [-1, 255])
+@pytest.mark.parametrize('formula', FORMULAS)
+def test_labels_do_not_matter_where_nothing_counts(formula, label) -> None:
+    function, (logits, target, coefficient) = getattr(kernels, f'upsampled_{formula}'), inputs('2', 5)
+    options = chosen(formula, 5, True)
+    cleaned = both(function, logits, target, coefficient, **options)
+    as_read = both(function, logits, target.masked_fill(coefficient == 0, label), coefficient, **options)
+    assert torch.equal(cleaned[0], as_read[0])
+    assert torch.equal(cleaned[1], as_read[1])
+
+
 def test_labels_of_a_view_and_a_strided_gradient_layout() -> None:
     logits, target, coefficient = inputs('2', 4, layout='channels_last')
     loss, slope = both(kernels.upsampled_cross_entropy, logits, target, coefficient)

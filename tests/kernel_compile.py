@@ -83,6 +83,7 @@ def main() -> None:
     call('cross_entropy', False, (1, 1024, 2048, 2048, 2048, 2048), torch.bfloat16)  # places of 64 bits
     call('cross_entropy', False, (2, 21, 16, 16, 512, 512), torch.float32)
     call('squared_error', False, (2, 21, 1, 1, 512, 512), torch.float32)
+    call('binary_cross_entropy', False, (2, 1, 32, 32, 1, 128), torch.float32)
     for source, warps, wide in launches.values():
         for target in TARGETS:
             binary = triton.compile(source, target=GPUTarget('cuda', target, 32), options={'num_warps': warps})

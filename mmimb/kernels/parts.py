@@ -51,6 +51,13 @@ def adjusted(z, c, exists, scale, bias):
 
 
 @triton.jit
+def label_of(target, pixel, inside, labels):
+    """Return labels as numbers of classes that exist, also at pixels that are ignored or wrong: they are used as places."""
+    label = tl.load(target + pixel, mask=inside, other=0).to(tl.int32)
+    return tl.minimum(tl.maximum(label, 0), labels - 1)
+
+
+@triton.jit
 def log1p_unit(x):
     """log(1 + x) of x in [0, 1] to float32's last digits: 2 artanh(s), s = x / (2 + x) <= 1/3, by its series."""
     s = x / (2.0 + x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import binary_parts, softmax_slope
+from .parts import binary_parts, label_of, softmax_slope
 
 
 @triton.jit
@@ -14,7 +14,7 @@ def pixel_parts(z, c, pixel, inside, target, coefficient, peaks, inverse, pull, 
 
     The softmax family has no loss here: it is known from the statistics.
     """
-    label = tl.load(target + pixel, mask=inside, other=0).to(tl.int32)
+    label = label_of(target, pixel, inside, tl.maximum(channels, 2))
     if FORMULA == 'cross_entropy':
         mixed = 0.0
         rest = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .parts import adjusted, along_row, exp, focal_softplus, wide
+from .parts import adjusted, along_row, exp, focal_softplus, label_of, wide
 
 
 @triton.jit
@@ -31,7 +31,7 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
     x = tl.program_id(0) * BLOCK_X + tl.arange(0, BLOCK_X)[None, :]
     inside = (y < stop) & (x < width)
     pixel = (n * height + y) * width + x
-    label = tl.load(target + pixel, mask=inside, other=0).to(tl.int32)
+    label = label_of(target, pixel, inside, channels)
 
     above = tl.load(left_y + first)
     below = tl.minimum(above + 1, low_height - 1)
