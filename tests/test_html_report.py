@@ -19,6 +19,7 @@ from PIL import Image
 
 from mmimb.report import present, suggest
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
+from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
 from mmimb.report.svg import percent
 from mmimb.stats import ClassStats, PerImageCounts, Scan, build_split
@@ -157,6 +158,28 @@ def test_figures_are_well_formed_and_take_the_ink_of_the_page(folder) -> None:
     names = ''.join(figures[0].itertext())
     assert 'never & $x$' in names
     assert 'sign\ufffd\ufffd' in names
+
+
+def svg_texts(svg: str) -> list[str]:
+    return [''.join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter('{http://www.w3.org/2000/svg}text')]
+
+
+def test_figures_show_the_counts(folder) -> None:
+    stats, per_image = counts(folder)
+    order, pixels = [0, 1, 2, 4, 3], np.array(stats.pixels)
+    texts = svg_texts(frequency_figures(stats)[0])
+    assert [text for text in texts if text.endswith('%') and '.' in text][-4:] == [
+        percent(share) for share in pixels[order][:4] / pixels.sum()]
+    assert texts.count('never') == 1
+    held = per_image.dense(5) > 0
+    expected = []
+    for row in order:
+        for column in order:
+            if held[:, row].any():
+                expected.append(f'{100 * (held[:, row] & held[:, column]).sum() / held[:, row].sum():.0f}')
+    numbers = [text for text in svg_texts(cooccurrence_figure(stats, per_image.cooccurrence(5))) if text.isdigit()]
+    assert numbers == expected
+    assert len(set(numbers)) > 3
 
 
 def test_numbers_are_those_of_the_statistics(folder) -> None:
