@@ -87,6 +87,7 @@ def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
 
 def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     from mmimb.engine.progress import progress_bar
+    from mmimb.stats import BadLabelsError
     from mmimb.stats.job import ScanJob
     from mmimb.stats.report import check_report_path
     from mmimb.stats.shards import launched_shard, read_shard, shard_path
@@ -107,7 +108,11 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     except KeyboardInterrupt:
         print(f'interrupted; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
         return EXIT_INTERRUPTED
-    status = write(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
+    try:
+        status = write(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
+    except BadLabelsError:
+        job.store.clear()
+        raise
     job.store.clear()
     return status
 
