@@ -62,8 +62,7 @@ def log1p_unit(x):
     """log(1 + x) of x in [0, 1] to float32's last digits: 2 artanh(s), s = x / (2 + x) <= 1/3, by its series."""
     s = x / (2.0 + x)
     q = s * s
-    series = 1.0 / 13 + q * (1.0 / 15)
-    series = 1.0 / 11 + q * series
+    series = 1.0 / 11 + q * (1.0 / 13)
     series = 1.0 / 9 + q * series
     series = 1.0 / 7 + q * series
     series = 1.0 / 5 + q * series
