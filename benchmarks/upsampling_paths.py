@@ -107,7 +107,8 @@ def _step(network: str, loss: str, path: str, device: str) -> Run:
     return lambda: sum(v for k, v in model.loss(image, samples).items() if 'loss' in k), backward, lambda: None
 
 
-def measure_times(shape: str, loss: str, device: str, threads: int, repeats: int, clock: str, paths: list[str]) -> dict[str, Any]:
+def measure_times(shape: str, loss: str, device: str, threads: int, repeats: int, clock: str,
+                  paths: list[str]) -> dict[str, Any]:
     """Return p20, p50 and p80 in milliseconds of every path and phase; the paths take turns."""
     import torch
     torch.set_num_threads(threads)

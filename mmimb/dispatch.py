@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -75,18 +76,22 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
     """
     if mode == 'strip' or (mode == 'auto' and logits.device.type != 'cuda'):
         return strips
-    reason = _no_kernel(formula, logits)
-    if not reason:
-        return import_module('mmimb.kernels')
+    kernels = _kernels()
+    if kernels is None:
+        reason = 'the kernels need mmimb.kernels and the package triton'
+    elif formula is None:
+        reason = 'there is no kernel for this loss'
+    else:
+        reason = kernels.supports(formula.name, logits)
+        if reason is None:
+            return kernels
     if mode == 'fused':
         raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' here ({reason}), got 'fused'")
     return strips
 
 
-def _no_kernel(formula: Formula | None, logits: Tensor) -> str:
-    """Return why no kernel computes this; nothing if one does."""
-    if formula is None:
-        return 'there is no kernel for this loss'
-    if find_spec('mmimb.kernels') is None or find_spec('triton') is None:
-        return 'the kernels need mmimb.kernels and the package triton'
-    return import_module('mmimb.kernels').supports(formula.name, logits) or ''
+@cache
+def _kernels() -> Any:
+    """Return the kernels, or None where they or Triton are missing; a folder without code counts as missing."""
+    found = [find_spec(name) for name in ('mmimb.kernels', 'triton')]
+    return import_module('mmimb.kernels') if all(spec is not None and spec.origin for spec in found) else None

@@ -23,7 +23,8 @@ def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, floa
 
 
 @lru_cache(64)
-def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype) -> Tensor | None:
+def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype,
+           device: torch.device | str = 'cpu') -> Tensor | None:
     """Return the ``(large, small)`` matrix that interpolates along an axis; None where it would change nothing."""
     if small == large:
         return None
@@ -34,7 +35,7 @@ def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype) -> T
     row = torch.arange(large)
     blend[row, left] = 1 - share
     blend[row, (left + 1).clamp(max=small - 1)] += share
-    return blend.to(dtype)
+    return blend.to(device, dtype)
 
 
 def support(small: int, large: int, align_corners: bool, start: int, stop: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ A strip is some rows of cells of one image; its arrays are ``(phases along x, C,
 """
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,25 +20,29 @@ from .axes import Cells, cells
 from .phases import Adjustment, Labels, added, multiplied
 
 ANCHOR = 8  # samples between two calls of exp: bounds the rounding that multiplications add up
-STRIP = 3 << 16  # elements of an array of a strip: of the four of them, a core's cache holds some
+STRIP = 5 << 16  # elements of an array of a strip: of the four of them, a core's cache holds some
 REACH = {torch.float32: 40.0, torch.float64: 300.0}  # exp(2 * reach) and its inverse are far from the limits of the dtype
 
 
 class Strip:
-    """Buffers for strips of ``rows`` rows of cells.
+    """The arrays of some rows of cells, the same for all images.
 
     ``exps`` holds exponentials at one phase along y, and the factors that lead to the phase above (or both as logarithms);
     ``sums`` the sums over phases along y of gradients g_k and of k g_k; ``low`` both of either at low resolution with the ends
-    repeated.
+    repeated. ``pixel`` tells which output pixels are walked over, ``counts`` which of them are no filling, both
+    ``(phases along y, P)``, and ``base`` where their entries of channel 0 are in a flat array.
     """
 
-    def __init__(self, like: Tensor, channels: int, rows: Cells, cols: Cells, width: int) -> None:
+    def __init__(self, memory: Tensor, channels: int, rows: Cells, cols: Cells, size: tuple[int, int]) -> None:
         self.rows, self.cols = len(rows), cols
         self.size = self.rows * len(cols)
-        self.exps, self.sums = like.new_empty(2, 2, cols.phases, channels, self.size)
-        self.low = like.new_empty(2, channels, self.rows, width + 2)
-        self.offset = cols.offset.to(like.dtype)
-        self.base = torch.arange(cols.phases).view(-1, 1) * (channels * self.size) + torch.arange(self.size)
+        shape = (2, 2, cols.phases, channels, self.size)
+        self.exps, self.sums = memory[:math.prod(shape)].view(shape)
+        self.low = memory.new_empty(2, channels, self.rows, size[0] + 2)
+        self.offset = cols.offset.to(memory.dtype)
+        self.base = (torch.arange(cols.phases).view(-1, 1) * (channels * self.size) + torch.arange(self.size)).flatten()
+        self.pixel = (rows.sample[:, None, :, None] * size[1] + cols.sample[:, None, :]).flatten(1)
+        self.counts = (rows.counts[:, None, :, None] * cols.counts[:, None, :]).flatten(1).to(memory.dtype)
 
     def grid(self, array: Tensor) -> Tensor:
         """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
@@ -59,13 +65,14 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
     cols = cells(width, target.shape[2], align_corners)
     count = -(-len(rows) * cols.phases * channels * len(cols) // STRIP)
     size = -(-len(rows) // count)
+    memory = coefficient.new_empty(4 * cols.phases * channels * size * len(cols))
     total = torch.zeros((), dtype=torch.float64)
     grad = torch.zeros(logits.shape, dtype=coefficient.dtype) if gradient else None
     for start in range(0, len(rows), size):
         part = rows.part(start, start + size)
-        strip = Strip(coefficient, channels, part, cols, width)
+        strip = Strip(memory, channels, part, cols, (width, target.shape[2]))
         for image in range(len(logits)):
-            labels = _labels(strip, part, target[image], coefficient[image], adjustment.margin)
+            labels = _labels(strip, target[image].flatten(), coefficient[image].flatten(), adjustment.margin)
             into = None if grad is None else grad[image]
             total += _walk(strip, part, logits[image], labels, adjustment, into)
     if grad is not None and adjustment.scale is not None:
@@ -73,15 +80,11 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
     return total.to(coefficient.dtype), grad
 
 
-def _labels(strip: Strip, rows: Cells, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
-    """Sort the ``(H, W)`` labels and coefficients of an image by phase and cell."""
-    cols = strip.cols
-    pixel = rows.sample[:, None, :, None] * target.shape[1] + cols.sample[:, None, :]
-    label = target.flatten().index_select(0, pixel.flatten()).clamp_(0, strip.low.shape[1] - 1).view(rows.phases, -1)
-    factor = coefficient.flatten().index_select(0, pixel.flatten()).view(pixel.shape)
-    factor.mul_(rows.counts.to(factor.dtype)[:, None, :, None]).mul_(cols.counts.to(factor.dtype)[:, None, :])
+def _labels(strip: Strip, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
+    """Sort the ``(H * W,)`` labels and coefficients of an image by phase and cell."""
+    label = target[strip.pixel].clamp_(0, strip.low.shape[1] - 1)
     shift = None if margin is None else -margin[label]
-    return Labels(label.mul_(strip.size).add_(strip.base.flatten()), factor.view(rows.phases, -1), shift)
+    return Labels(label.mul_(strip.size).add_(strip.base), coefficient[strip.pixel].mul_(strip.counts), shift)
 
 
 def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:

@@ -140,9 +140,8 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
     """Up-sample strip by strip, call ``local`` on each, and take its gradient back to low resolution."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
     (channels, height, width), (out_height, out_width) = logits.shape[1:], size
-    along_y = matrix(height, out_height, align_corners, dtype)
-    along_x = matrix(width, out_width, align_corners, dtype)
-    along_y, along_x = (m if m is None else m.to(logits.device) for m in (along_y, along_x))
+    along_y = matrix(height, out_height, align_corners, dtype, logits.device)
+    along_x = matrix(width, out_width, align_corners, dtype, logits.device)
     rows = max(1, STRIP.get(logits.device.type, LARGE_STRIP) // (channels * out_width))
     grad = torch.zeros(logits.shape, dtype=dtype, device=logits.device) if gradient else None
     value = torch.zeros((), dtype=dtype if logits.device.type == 'mps' else torch.float64, device=logits.device)
