@@ -151,7 +151,8 @@ def throughput(root: Path, images: int, rounds: int) -> list[dict[str, Any]]:
                'scaling': round(best[way, 1] / best[way, processes], 3), 'rounds': rounds, 'load': round(load, 2)}
         rows.append(row)
         print(f'{way:8s} {processes} process{"es" if processes > 1 else "  "}  {row["ms_per_image"]:6.2f} ms per image   '
-              f'{row["decode_ratio"]:5.2f} x decode ({row["decode_processor_ratio"]:.2f} by processor time)   {row["unique_ratio"]:5.2f} x unique   scaling {row["scaling"]:.2f}')
+              f'{row["decode_ratio"]:5.2f} x decode ({row["decode_processor_ratio"]:.2f} by processor time)   '
+              f'{row["unique_ratio"]:5.2f} x unique   scaling {row["scaling"]:.2f}')
     return rows
 
 
