@@ -26,10 +26,10 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part', ['never_less_accurate', 'not never_less_accurate'])
-def test_checks(part) -> None:
+@pytest.mark.parametrize('file', ['kernel_checks.py', 'kernel_uses.py'])
+def test_in_a_process_of_their_own(file) -> None:
     mode = {} if torch.cuda.is_available() else {'TRITON_INTERPRET': '1'}
-    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/kernel_checks.py', '-k', part, **mode)
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/{file}', **mode)
     summary = result.stdout.strip().splitlines()[-1]
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert 'passed' in summary
