@@ -1,8 +1,12 @@
 #!/usr/bin/env python
-"""Draw docs/upsampling.png from benchmarks/results/upsampling_*.csv: time and memory relative to the stock path."""
+"""Draw docs/upsampling.png from benchmarks/results/upsampling_*.csv, and write the table of docs/upsampling.md from them.
+
+Time and memory are relative to the stock path, of the same row and the same run.
+"""
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +14,34 @@ HERE = Path(__file__).resolve().parent
 COLOURS = {'strip': '#2a6f97', 'fused': '#e07a1f', 'compiled': '#8d99ae'}
 
 
-def main() -> None:
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
+def measured() -> list[dict[str, Any]]:
+    """Return the rows of forward and backward, the stock path left out."""
     rows: list[dict[str, Any]] = []
     for path in sorted((HERE / 'results').glob('upsampling_*.csv')):
         with path.open(newline='', encoding='utf-8') as file:
             rows += [row for row in csv.DictReader(file) if row['phase'] == 'both' and row['path'] != 'stock']
-    rows.sort(key=lambda row: (row['device'], row['threads'], row['shape'], row['loss'], row['path']), reverse=True)
-    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], f'{row["threads"]} thr.'))
+    return sorted(rows, key=lambda row: [row[name] for name in ('device', 'threads', 'clock', 'shape', 'loss', 'path')])
+
+
+def write_table(rows: list[dict[str, Any]], path: Path) -> None:
+    """Rewrite the table of the measured figures."""
+    lines = ['| device | shape | loss | path | faster | less extra memory |', '|---|---|---|---|---|---|']
+    for row in rows:
+        device = f'{row["device"]}, {row["threads"]} thread{"s" * (row["threads"] != "1")}, {row["clock"]} time'
+        lines.append(f'| {device} | {row["shape"]} | {row["loss"]} | {row["path"]} | {float(row["speedup"]):.1f} × '
+                     f'({float(row["p50_ms"]):.0f} ms) | {float(row["less_memory"]):.1f} × ({float(row["extra_mb"]):.0f} MB) |')
+    table = '<!-- measured:begin -->\n' + '\n'.join(lines) + '\n<!-- measured:end -->'
+    text = re.sub('<!-- measured:begin -->.*<!-- measured:end -->', lambda _: table, path.read_text(encoding='utf-8'), flags=re.S)
+    path.write_text(text, encoding='utf-8')
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw one pair of bars per row."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    rows = rows[::-1]
+    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], row['threads']))
              for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 1.2 + 0.24 * len(rows)), sharey=True, layout='constrained')
     for axis, column, title in zip(axes, ('speedup', 'less_memory'), ('times faster', 'times less extra memory'), strict=True):
@@ -30,7 +52,13 @@ def main() -> None:
         axis.spines[['top', 'right']].set_visible(False)
         axis.margins(x=0.12)
     figure.suptitle('Loss and gradient from low-resolution logits: forward and backward')
-    figure.savefig(HERE.parent / 'docs/upsampling.png', dpi=110)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    rows = measured()
+    write_table(rows, HERE.parent / 'docs/upsampling.md')
+    draw(rows, HERE.parent / 'docs/upsampling.png')
 
 
 if __name__ == '__main__':

@@ -117,7 +117,9 @@ def test_every_tier_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
             (12.0, 0.0, 'large margin', ['added']), (1.0, 0.0, 'relief', ['added']),
             (1.0, 0.0, 'relief among other scales', []), (1.0, 0.0, 'complement', [])]:
         logits, target, weight = problem((4, 5), (16, 20), spread=spread)
-        solve(strips, name, (logits + offset).float(), *cleaned(target, weight))
+        inputs = (logits + offset).float(), *cleaned(target, weight)
+        exact = solve(upsampled, name, inputs[0].double(), *inputs[1:])
+        assert_close(solve(strips, name, *inputs), exact, rtol=1e-4, atol=1e-4)
         assert sorted(set(used)) == tiers, (spread, offset, name)
         used.clear()
 
