@@ -97,7 +97,22 @@ def test_any_number_of_workers_gives_the_same_counts(folder) -> None:
     dataset = build(leaf(folder, *CROP, dict(type='PhotoMetricDistortion')))
     counts = [count_crops(dataset, 3, 5, workers=workers) for workers in (0, 1, 2)]
     assert counts[0] == counts[1] == counts[2]
-    assert count_crops(dataset, 3, 6) != counts[0]
+    assert count_crops(dataset, 3, 6).pixels != counts[0].pixels
+
+
+@pytest.mark.parametrize('draw', [lambda: random.random(), lambda: np.random.rand(), lambda: float(torch.rand(()))],  # noqa: NPY002
+                         ids=['python', 'numpy', 'torch'])
+def test_every_generator_follows_from_the_seed(folder, draw) -> None:
+    dataset = build(leaf(folder))
+
+    def cover(data: dict) -> dict:
+        data['gt_seg_map'][:int(10000 * draw()) % 20] = 255
+        return data
+
+    dataset.pipeline.transforms.insert(2, cover)
+    counts = count_crops(dataset, 3)
+    assert count_crops(dataset, 3) == counts
+    assert count_crops(dataset, 3, 1).pixels != counts.pixels
 
 
 def test_crops_of_an_image_differ_and_the_first_ones_stay(folder) -> None:

@@ -89,10 +89,12 @@ def test_a_library_that_opencv_lacks(tmp_path) -> None:
 
 @pytest.mark.parametrize(('code', 'text'), [
     (CRASH, 'crashed with SIGSEGV at File '), ('import os; os.abort()', 'crashed with SIGABRT'),
-    ('import os; os._exit(3)', 'ended with status 3'), ('import os; os.kill(os.getpid(), 9)', 'crashed with SIGKILL'),
+    ('import os; os._exit(3)', 'ended with status 3'), ('import os; os._exit(0)', 'ended with status 0'),
+    ('import os; os.kill(os.getpid(), 9)', 'crashed with SIGKILL'),
     ('raise SystemExit(0)', 'SystemExit: 0'), ('raise KeyboardInterrupt', 'crashed with SIGINT'),
-    ('import os; print("[1]"); os.write(1, b"{}\\n"); raise RuntimeError("a\\nb")', 'RuntimeError: a b'),
-], ids=['segfault', 'abort', 'exit', 'killed', 'leaves', 'interrupt', 'noise'])
+    ('import os; print(1); os.write(1, b\'{"name": "pillow", "status": "ok", "text": ""}\\n\'); raise RuntimeError("a\\nb")',
+     'RuntimeError: a b'),
+], ids=['segfault', 'abort', 'exit', 'exit 0', 'killed', 'leaves', 'interrupt', 'noise'])
 def test_a_crash_ends_one_check_only(tmp_path, code, text) -> None:
     status, found = doctor('--only', 'python', 'pillow', 'stack', path=broken(tmp_path, PIL=code))
     assert status == 1

@@ -261,6 +261,7 @@ def test_examples_are_the_largest_and_the_median_area_and_outlined(folder) -> No
     ring = picture(found[0].jpeg).astype(int)
     pink = (ring[..., 0] > 180) & (ring[..., 2] > 180) & (ring[..., 1] < 120)
     assert pink[:30, -30:].sum() > 20
+    assert np.nonzero(pink)[0].max() > 12, 'a ring, wider than the outline of a pixel'
     assert pink.sum() == pink[:30, -30:].sum()
 
 
