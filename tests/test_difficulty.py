@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmimb.functional import class_scores, confusion_matrix
+from mmimb.functional import class_scores, confusion_matrix, difficulty_weights, dynamic_tau
 from mmimb.hooks.difficulty_meter import DifficultyMeter
 from mmimb.losses import CrossEntropyLoss, OutlyingMSELoss
 from mmimb.weights import Deferred, DifficultyBalanced
@@ -77,6 +77,14 @@ def test_a_class_that_is_absent_keeps_its_difficulty_and_leaves_tau_alone() -> N
     np.testing.assert_allclose(got.difficulty.numpy(), difficulty)
     np.testing.assert_allclose(got.tau.item(), tau)
     np.testing.assert_allclose(got.weight.numpy(), weight)
+
+
+def test_absent_classes_have_no_say_in_tau_and_the_cap() -> None:
+    present = torch.tensor([True, False, True])
+    tau = dynamic_tau(torch.tensor([0.2, 0.99, 0.5], dtype=torch.float64), present)
+    assert tau.item() == pytest.approx(oracle([0.2, 0.5])[1])
+    weight = difficulty_weights(torch.tensor([0.8, 0.1, 0.4]), present, 1.0, max_ratio=1.5)
+    assert weight.tolist() == pytest.approx([1.2, 0.2, 0.8])
 
 
 def test_an_empty_measurement_changes_nothing() -> None:
