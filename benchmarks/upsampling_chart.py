@@ -31,8 +31,8 @@ def write_table(rows: list[dict[str, Any]], path: Path) -> None:
         lines.append(f'| {device} | {row["shape"]} | {row["loss"]} | {row["path"]} | {float(row["speedup"]):.1f} × '
                      f'({float(row["p50_ms"]):.0f} ms) | {float(row["less_memory"]):.1f} × ({float(row["extra_mb"]):.0f} MB) |')
     table = '<!-- measured:begin -->\n' + '\n'.join(lines) + '\n<!-- measured:end -->'
-    text = re.sub('<!-- measured:begin -->.*<!-- measured:end -->', lambda _: table, path.read_text(encoding='utf-8'), flags=re.S)
-    path.write_text(text, encoding='utf-8')
+    marked = re.compile('<!-- measured:begin -->.*<!-- measured:end -->', re.S)
+    path.write_text(marked.sub(lambda _: table, path.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

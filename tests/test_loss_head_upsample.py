@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, STATS, Case
-from head_cases import CLASSES, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
+from head_cases import batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from torch.testing import assert_close
@@ -97,7 +97,7 @@ def test_accuracy_is_exactly_that_of_the_base_head(classes: int, size: tuple[int
 
 
 def test_classes_that_are_equal_count_for_the_first() -> None:
-    losses, _ = results(wrapped(head_cfg('FCN', CE)), torch.zeros(2, CLASSES, 8, 8))
+    losses, _ = results(wrapped(head_cfg('FCN', CE, num_classes=19)), torch.zeros(2, 19, 8, 8))
     label = torch.cat([sample.gt_sem_seg.data for sample in batch()[1]])
     assert_close(losses['acc_seg'], 100 * (label[label != 255] == 0).float().mean().view(1))
 

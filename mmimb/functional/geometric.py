@@ -82,9 +82,11 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
 
 def _labels(strip: Strip, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
     """Sort the ``(H * W,)`` labels and coefficients of an image by phase and cell."""
-    label = target[strip.pixel].clamp_(0, strip.low.shape[1] - 1)
-    shift = None if margin is None else -margin[label]
-    return Labels(label.mul_(strip.size).add_(strip.base), coefficient[strip.pixel].mul_(strip.counts), shift)
+    pixel, shape = strip.pixel.flatten(), strip.pixel.shape
+    label = target.index_select(0, pixel).clamp_(0, strip.low.shape[1] - 1).view(shape)  # some times faster than target[pixel]
+    weight = coefficient.index_select(0, pixel).view(shape).mul_(strip.counts)
+    shift = None if margin is None else -margin.index_select(0, label.flatten()).view(shape)
+    return Labels(label.mul_(strip.size).add_(strip.base), weight, shift)
 
 
 def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:

@@ -99,10 +99,10 @@ def _collect(exps: Tensor, mass: Tensor, loss: Tensor, labels: Labels, k: int, g
     if gamma != 0:
         miss = (-(-loss).expm1()).clamp_(min=TINY)
         focus = miss.pow(gamma)
-        total = (focus * loss).mul_(weight).sum(dtype=torch.float64)
+        total = (focus * loss).mul_(weight).sum()
         weight = weight * (focus + gamma * focus / miss * loss * (-loss).exp())  # d(focus * loss) / d(loss)
     else:
-        total = (weight * loss).sum(dtype=torch.float64)
+        total = (weight * loss).sum()
     if sums is not None:
         plain, times_k = sums
         rate = (weight / mass).view(len(exps), 1, -1)
