@@ -3,22 +3,19 @@
 
     python benchmarks/rare_class_crop.py [--repeats 100] [--out FILE.csv]
 
-Crops of 512 x 1024 from a map of 19 classes in rectangles, a tenth of it ignored. All take turns; one thread, median.
+Crops of 512 x 1024 from a map of 19 classes in rectangles, a tenth of it ignored. All take turns; one thread, median of processor time.
 """
 from __future__ import annotations
 
 import argparse
-import csv
-import re
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+from record import HERE, machine, write_csv
 
-HERE = Path(__file__).resolve().parent
 SIZE, CROP, CLASSES = (1024, 2048), (512, 1024), 19
 
 
@@ -47,9 +44,9 @@ def measure(repeats: int) -> dict[str, float]:
     for _ in range(repeats):
         for name, transform in transforms.items():
             results = dict(img=image, gt_seg_map=label, seg_fields=['gt_seg_map'])
-            start = time.perf_counter()
+            start = time.process_time()
             transform.transform(results)
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (time.process_time() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -59,14 +56,11 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=HERE / 'results/rare_class_crop_cpu.csv')
     args = parser.parse_args()
     cv2.setNumThreads(0)
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True).stdout.strip()
-    cpu = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())
-    with args.out.open('w', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['transform', 'ms', 'numpy', 'opencv', 'cpu', 'commit'])
-        for name, ms in measure(args.repeats).items():
-            writer.writerow([name, f'{ms:.2f}', np.__version__, cv2.__version__, cpu.group(1) if cpu else '', commit])
-            print(f'{name}: {ms:.2f} ms')
+    rows = []
+    for name, ms in measure(args.repeats).items():
+        rows.append({'transform': name, 'ms': f'{ms:.2f}', 'numpy': np.__version__, 'opencv': cv2.__version__, **machine()})
+        print(f'{name}: {ms:.2f} ms')
+    write_csv(args.out, rows)
 
 
 if __name__ == '__main__':
