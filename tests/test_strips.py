@@ -1,36 +1,14 @@
-"""Strips against float64 and eager float32: every formula, dtype, ratio, range and layout; what autograd may rely on."""
+"""Strips against float64 and eager PyTorch: every formula, dtype, ratio, range and layout."""
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
-from upsampling import SIZES, problem
+from upsampling import FORMULAS, SIZES, arguments, cleaned, problem, solve
 
 from mmimb.functional import geometric, strips, upsampled
 from mmimb.testing.subject import IGNORE
 
-VECTOR = torch.tensor([0.3, 1.2, 0.7, 1.0], dtype=torch.float64)
-FORMULAS: dict[str, tuple[str, dict[str, Any]]] = {
-    'cross-entropy': ('cross_entropy', {}),
-    'focal': ('cross_entropy', dict(gamma=2.0)),
-    'focal, root': ('cross_entropy', dict(gamma=0.5)),
-    'margin': ('cross_entropy', dict(scale=torch.full((4,), 1.5), margin=VECTOR)),
-    'relief': ('cross_entropy', dict(scale=torch.full((4,), 1.5), margin=VECTOR, relief=VECTOR)),
-    'relief alone': ('cross_entropy', dict(relief=VECTOR)),
-    'relief among other scales': ('cross_entropy', dict(scale=VECTOR, bias=-VECTOR, relief=VECTOR)),
-    'large margin': ('cross_entropy', dict(margin=50 * VECTOR)),
-    'scale and bias': ('cross_entropy', dict(scale=VECTOR, bias=-VECTOR)),
-    'complement': ('cross_entropy', dict(complement=-1.0)),
-    'all of it': ('cross_entropy', dict(scale=VECTOR, bias=VECTOR, margin=VECTOR, gamma=1.5, complement=0.5)),
-    'squared error': ('squared_error', dict(labels=20 * VECTOR)),
-    'binary': ('binary_cross_entropy', {}),
-    'balanced': ('binary_cross_entropy', dict(bias=VECTOR, lam=2.0, gamma=2.0, factor=VECTOR.repeat(2, 1))),
-    'balanced by pixel': ('binary_cross_entropy', dict(bias=VECTOR, lam=2.0, factor=VECTOR.repeat(2, 1),
-                                                       table=torch.outer(VECTOR, VECTOR))),
-}
 each_formula = pytest.mark.parametrize('name', FORMULAS)
 
 
@@ -39,28 +17,6 @@ def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Several strips for small images too."""
     monkeypatch.setattr(geometric, 'STRIP', request.param)
     monkeypatch.setitem(strips.STRIP, 'cpu', request.param)
-
-
-def arguments(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    dtype = torch.promote_types(dtype, torch.float32)
-    return {key: value.to(dtype) if isinstance(value, Tensor) else value for key, value in FORMULAS[name][1].items()}
-
-
-def solve(module: Any, name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *,
-          align_corners: bool = False) -> tuple[Tensor, Tensor]:
-    """Return value and gradient of a formula as a module computes it, for logits of any dtype."""
-    low = logits.detach().requires_grad_()
-    exact = torch.promote_types(logits.dtype, torch.float32)
-    value = getattr(module, f'upsampled_{FORMULAS[name][0]}')(low, target, coefficient.to(exact), align_corners=align_corners,
-                                                             **arguments(name, logits.dtype))
-    (grad,) = torch.autograd.grad(value, low)
-    assert value.dtype == exact
-    assert grad.dtype == logits.dtype
-    return value.detach().double(), grad.double()
-
-
-def cleaned(target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    return target.masked_fill(target == IGNORE, 0), weight.masked_fill(target == IGNORE, 0)
 
 
 @each_formula
@@ -153,71 +109,3 @@ def test_two_runs_are_bit_equal_and_layouts_agree(name: str) -> None:
         unread = inputs[0].masked_fill(inputs[1] == 0, label)
         assert all(map(torch.equal, solve(strips, name, logits, unread, inputs[1]), first))
     assert_close(solve(strips, name, logits[1:], *(x[1:] for x in inputs))[1], first[1][1:], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize('name', ['cross-entropy', 'squared error', 'binary'])
-def test_nothing_is_kept_or_computed_without_a_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    original = strips._fused
-    monkeypatch.setattr(strips, '_fused', lambda logits, compute: original(
-        logits, lambda low, gradient: asked.append(gradient) or compute(low, gradient)))
-    logits, target, weight = problem((4, 5), (16, 20))
-    low = logits.requires_grad_()
-    function = getattr(strips, f'upsampled_{FORMULAS[name][0]}')
-    value = function(low, *cleaned(target, weight), **arguments(name, low.dtype))
-    with torch.no_grad():
-        frozen = function(low, *cleaned(target, weight), **arguments(name, low.dtype))
-    plain = function(low.detach(), *cleaned(target, weight), **arguments(name, low.dtype))
-    assert asked == [True, False, False]
-    assert value.requires_grad
-    assert not frozen.requires_grad
-    assert not plain.requires_grad
-    assert value == frozen == plain
-
-
-def test_factors_of_the_gradient() -> None:
-    logits, target, weight = problem((4, 5), (16, 20))
-    low = logits.float().requires_grad_()
-    value = strips.upsampled_cross_entropy(low, *cleaned(target, weight.float()))
-    (one,) = torch.autograd.grad(value, low, retain_graph=True)
-    kept = one.clone()
-    (three,) = torch.autograd.grad(3 * value, low, retain_graph=True)
-    assert torch.equal(one, kept)
-    assert_close(three, 3 * kept)
-    value.backward(torch.tensor(0.5), retain_graph=True)
-    assert_close(low.grad, 0.5 * kept)
-    low.grad = None
-    value.backward(retain_graph=True)
-    low.grad.mul_(0)  # as an optimizer's zero_grad(set_to_none=False) does
-    value.backward()
-    assert_close(low.grad, kept)
-    low.grad = None
-    with pytest.raises(RuntimeError, match='second time'):
-        value.backward()
-
-
-def test_a_loss_scale_rescues_small_half_gradients() -> None:
-    """Scaled before it is rounded: 1e-9 is no float16, 6e-5 is."""
-    logits, target, weight = problem((4, 5), (16, 20))
-    target, weight = cleaned(target, weight.float() * 1e-9)
-    low = logits.half().requires_grad_()
-    (strips.upsampled_cross_entropy(low, target, weight) * 2.0**16).backward()
-    exact = solve(upsampled, 'cross-entropy', logits.half().double(), target, weight.double())[1]
-    assert float(low.grad.abs().max()) > 0
-    assert_close(low.grad.double(), exact * 2.0**16, rtol=1e-2, atol=1e-7)
-
-
-def test_autocast_changes_nothing() -> None:
-    logits, target, weight = problem((4, 5), (16, 20))
-    for name in ('cross-entropy', 'squared error', 'binary'):
-        plain = solve(strips, name, logits.float(), *cleaned(target, weight))
-        with torch.autocast('cpu', torch.bfloat16):
-            assert all(map(torch.equal, solve(strips, name, logits.float(), *cleaned(target, weight)), plain))
-
-
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(('low', 'high'), SIZES)
-def test_argmax(low: tuple[int, int], high: tuple[int, int], align_corners: bool) -> None:
-    logits = torch.randn(2, 21, *low)
-    want = upsampled.upsample(logits, high, align_corners).argmax(1)
-    assert torch.equal(strips.upsampled_argmax(logits, high, align_corners=align_corners), want)
