@@ -17,13 +17,12 @@ import argparse
 import csv
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from record import machine, write_csv
 from upsampling_paths import SHAPES, STEPS, measure_memory, measure_times
 
 HERE = Path(__file__).resolve().parent
@@ -35,17 +34,12 @@ COLUMNS = ('device', 'threads', 'clock', 'shape', 'loss', 'path', 'phase', 'p20_
 
 def about(device: str, threads: int) -> dict[str, Any]:
     """Return what a row says of the machine and the versions."""
-    import torch
-    cpuinfo = Path('/proc/cpuinfo')
-    found = re.search(r'model name\s*: (.*)', cpuinfo.read_text()) if cpuinfo.exists() else None
-    name = torch.cuda.get_device_name() if device == 'cuda' else found.group(1) if found else platform.processor()
     try:
         import triton
         kernels = triton.__version__
     except ImportError:
         kernels = ''
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=HERE, capture_output=True, text=True)
-    return {'device': name, 'threads': threads, 'torch': torch.__version__, 'triton': kernels, 'commit': commit.stdout.strip()}
+    return {**machine(device), 'threads': threads, 'triton': kernels}
 
 
 def child(**task: Any) -> Any:
@@ -86,11 +80,8 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
         with path.open(newline='', encoding='utf-8') as file:
             old = list(csv.DictReader(file))
     new = {key(row) for row in rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
-        writer.writeheader()
-        writer.writerows([row for row in old if key(row) not in new] + rows)
+    kept = [row for row in old if key(row) not in new] + rows
+    write_csv(path, [{name: row[name] for name in COLUMNS} for row in kept])
 
 
 def main() -> None:
@@ -116,14 +107,14 @@ def main() -> None:
     cuda = device == 'cuda'
     paths = ['stock', *(['compiled'] if cuda or args.compile else []), 'strip', *(['fused'] if cuda else [])]
     shapes = args.shapes if args.shapes is not None else [s for s in SHAPES if cuda or s in ('ade20k-2', 'cityscapes')]
-    machine = about(device, args.threads)
+    origin = about(device, args.threads)
     out = args.out or HERE / f'results/upsampling_{device}.csv'
     for shape, loss in [(s, x) for s in shapes for x in (ALL if args.losses == ['all'] else args.losses)] + [
             (step, 'CrossEntropyLoss') for step in args.steps]:
         task = {'shape': shape, 'loss': loss, 'device': device, 'threads': args.threads, 'repeats': args.repeats,
                 'clock': args.clock}
         which = [path for path in paths if path != 'compiled'] if shape in STEPS else paths
-        save([{**row, **machine, 'clock': args.clock} for row in rows_of(task, which)], out)
+        save([{**row, **origin, 'clock': args.clock} for row in rows_of(task, which)], out)
     subprocess.run([sys.executable, str(HERE / 'upsampling_chart.py')], check=True)
 
 

@@ -6,9 +6,10 @@ Time and memory are relative to the stock path, of the same row and the same run
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 from typing import Any
+
+from record import replace_table
 
 HERE = Path(__file__).resolve().parent
 COLOURS = {'strip': '#2a6f97', 'fused': '#e07a1f', 'compiled': '#8d99ae'}
@@ -23,16 +24,16 @@ def measured() -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: [row[name] for name in ('device', 'threads', 'clock', 'shape', 'loss', 'path')])
 
 
-def write_table(rows: list[dict[str, Any]], path: Path) -> None:
-    """Rewrite the table of the measured figures."""
-    lines = ['| device | shape | loss | path | faster | less extra memory |', '|---|---|---|---|---|---|']
+def write_table(rows: list[dict[str, Any]]) -> None:
+    """Rewrite the table of docs/upsampling.md."""
+    head = ('device', 'shape', 'loss', 'path', 'faster', 'less extra memory')
+    lines = []
     for row in rows:
         device = f'{row["device"]}, {row["threads"]} thread{"s" * (row["threads"] != "1")}, {row["clock"]} time'
-        lines.append(f'| {device} | {row["shape"]} | {row["loss"]} | {row["path"]} | {float(row["speedup"]):.1f} × '
-                     f'({float(row["p50_ms"]):.0f} ms) | {float(row["less_memory"]):.1f} × ({float(row["extra_mb"]):.0f} MB) |')
-    table = '<!-- measured:begin -->\n' + '\n'.join(lines) + '\n<!-- measured:end -->'
-    marked = re.compile('<!-- measured:begin -->.*<!-- measured:end -->', re.S)
-    path.write_text(marked.sub(lambda _: table, path.read_text(encoding='utf-8')), encoding='utf-8')
+        faster = f'{float(row["speedup"]):.1f} × ({float(row["p50_ms"]):.0f} ms)'
+        less = f'{float(row["less_memory"]):.1f} × ({float(row["extra_mb"]):.0f} MB)'
+        lines.append((device, row['shape'], row['loss'], row['path'], faster, less))
+    replace_table('upsampling.md', head, lines)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -57,7 +58,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     rows = measured()
-    write_table(rows, HERE.parent / 'docs/upsampling.md')
+    write_table(rows)
     draw(rows, HERE.parent / 'docs/upsampling.png')
 
 
