@@ -42,7 +42,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
     rows = rows[::-1]
-    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], row['threads']))
+    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'], f'threads: {row["threads"]}'))
              for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 1.2 + 0.24 * len(rows)), sharey=True, layout='constrained')
     for axis, column, title in zip(axes, ('speedup', 'less_memory'), ('times faster', 'times less extra memory'), strict=True):
