@@ -94,7 +94,7 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
             timed(stride, lambda: model.train_step(data, optimizer))
             if handle is not None:
                 handle.remove()
-        timed('close', lambda: head.loss_decode.class_weight.update(meter.close()[0]))
+        timed('close', lambda: head.loss_decode.class_weight.update(meter.close()[0][0]))
     return {key: statistics.median(values[1:]) for key, values in times.items()}
 
 

@@ -3,7 +3,8 @@
 
     python benchmarks/rare_class_crop.py [--repeats 100] [--out FILE.csv]
 
-Crops of 512 x 1024 from a map of 19 classes in rectangles, a tenth of it ignored. All take turns; one thread, median of processor time.
+Crops of 512 x 1024 from a map of 19 classes in rectangles, a tenth of it ignored. All take turns; one thread, median of the
+processor time.
 """
 from __future__ import annotations
 

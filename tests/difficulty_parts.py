@@ -23,13 +23,13 @@ class DoubleSegmentor(EncoderDecoder):
 
 @HOOKS.register_module()
 class DieHook(Hook):
-    """Kills the process, as ``kill -9`` does, after ``DIE_AFTER`` iterations if the environment says so."""
+    """Sends the process the signal ``DIE_BY`` (KILL) after ``DIE_AFTER`` iterations if the environment says so."""
 
-    priority = 'LOWEST'
+    priority = 'VERY_LOW'  # before PreemptionHook
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if runner.iter + 1 == int(os.environ.get('DIE_AFTER', 0)):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, f'SIG{os.environ.get("DIE_BY", "KILL")}'))
 
 
 @TRANSFORMS.register_module()

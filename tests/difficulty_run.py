@@ -60,9 +60,9 @@ def rows(work: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def state(work: Path, iteration: int) -> dict[str, Any]:
-    """Return a checkpoint, which is plain data."""
-    return torch.load(work / f'iter_{iteration}.pth', weights_only=True)
+def state(work: Path, name: int | str) -> dict[str, Any]:
+    """Return the checkpoint of an iteration, or of a name; it is plain data."""
+    return torch.load(work / (f'iter_{name}.pth' if isinstance(name, int) else f'{name}.pth'), weights_only=True)
 
 
 def assert_equal(got: Any, want: Any, where: str = '') -> None:

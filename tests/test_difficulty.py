@@ -129,19 +129,19 @@ def test_meter_averages_over_time_and_keeps_what_is_absent() -> None:
     meter = DifficultyMeter(3, momentum=0.75)
     label = torch.tensor([0, 0, 0, 0, 1, 1, 255])
     meter.add(torch.tensor([0, 0, 0, 1, 1, 0, 2]), label, 255)
-    recall = meter.close()[0]
+    recall = meter.close()[0][0]
     np.testing.assert_allclose(recall.numpy(), [0.75, 0.5, np.nan])
     meter.add(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 0, 0]), 255)
-    np.testing.assert_allclose(meter.close()[0].numpy(), [0.75 * 0.75 + 0.25 * 0.25, 0.5, np.nan])
-    assert meter.close()[0].tolist()[:2] == [0.625, 0.5]  # nothing counted, nothing changed
+    np.testing.assert_allclose(meter.close()[0][0].numpy(), [0.75 * 0.75 + 0.25 * 0.25, 0.5, np.nan])
+    assert meter.close()[0][0].tolist()[:2] == [0.625, 0.5]  # nothing counted, nothing changed
 
 
 def test_meter_without_momentum_is_the_latest_measurement_only() -> None:
     meter = DifficultyMeter(2, momentum=0)
     meter.add(torch.tensor([0, 1]), torch.tensor([0, 1]), 255)
-    assert meter.close()[0].tolist() == [1, 1]
+    assert meter.close()[0][0].tolist() == [1, 1]
     meter.add(torch.tensor([1]), torch.tensor([0]), 255)
-    recall = meter.close()[0]
+    recall = meter.close()[0][0]
     assert recall[0] == 0
     assert recall[1].isnan()  # absent, so that the weight keeps its difficulty
 
@@ -164,6 +164,14 @@ def test_state_is_in_the_checkpoint_and_survives_half_precision() -> None:
 @pytest.mark.parametrize('build', [
     CrossEntropyLoss, lambda **cfg: OutlyingMSELoss(dict(pixels=[5, 3, 2]), **cfg)
 ], ids=['cross-entropy', 'outlying MSE'])
+def test_the_exponent_of_the_config_counts_not_that_of_the_checkpoint() -> None:
+    weight = DifficultyBalanced(2, tau=3.0)
+    weight.load_state_dict(updated([0.9, 0.1]).state_dict())
+    weight.update(torch.tensor([0.5, 0.75]))
+    assert weight.tau.item() == 3
+    np.testing.assert_allclose(weight.weight.numpy(), oracle([0.5, 0.75], tau=3)[2])
+
+
 def test_losses_use_the_latest_weights(build) -> None:
     logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     target = torch.tensor([[0, 1, 2, 255], [2, 2, 1, 0]])

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from difficulty_run import CLASSES, Folder, rows, state
+from mmseg.models.decode_heads import PIDHead
 from mmseg.models.utils import resize
 from torch import nn
 
 from mmimb.engine.training import TrainOptions, train
+from mmimb.heads import prediction_loss
 from mmimb.hooks.difficulty_meter import DifficultyMeter
 from mmimb.hooks.difficulty_sources import watch_training
 
@@ -156,6 +158,29 @@ def test_validation_as_a_source_warns_and_measures_every_validation(folder, tmp_
     assert 'its scores are no longer those of unseen data' in next(tmp_path.glob('*/*.log')).read_text()
 
 
+def test_weights_survive_an_average_of_the_model(folder, tmp_path) -> None:
+    """EMAHook exchanges the buffers of the model during a validation, and puts them back after it."""
+    average = "custom_hooks.append(dict(type='EMAHook', update_buffers=True))\n"
+    runner = run(folder.config("source='val'", val_interval=4, extra=average), tmp_path)
+    weight = runner.model.decode_head.loss_decode.class_weight.weight
+    assert weight.tolist() == [float(row['weight']) for row in rows(tmp_path)[-3:]]
+    assert weight.std() > 0
+
+
+def test_a_training_shorter_than_the_interval_is_warned_about(folder, tmp_path) -> None:
+    run(folder.config('interval=9'), tmp_path)
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'ClassWeightHook measures every 9 iterations, and the training has 8: class weights stay at 1' in log
+
+
+def test_the_prediction_of_pidnet_is_watched() -> None:
+    """Its first loss is that of an auxiliary branch."""
+    norm = dict(type='BN')
+    head = PIDHead(in_channels=8, channels=8, num_classes=3, norm_cfg=norm, act_cfg=dict(type='ReLU'), loss_decode=[
+        dict(type='mmimb.CrossEntropyLoss', loss_name=f'loss_{i}') for i in range(4)])
+    assert prediction_loss(head) is head.loss_decode[1]
+
+
 def test_epochs(folder, tmp_path) -> None:
     epochs = '''
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=10)
@@ -168,8 +193,8 @@ default_hooks['checkpoint'].update(by_epoch=True, interval=1)
 
 
 BAD = {
-    'nothing uses it': ("source='train'", "model['decode_head']['loss_decode'].pop('class_weight')",
-                        '`source` of ClassWeightHook must be None where nothing uses it'),
+    'nothing uses it': ('interval=7', "model['decode_head']['loss_decode'].pop('class_weight')",
+                        '`ClassWeightHook` must have no settings of a measurement where nothing uses it .*, got interval=7$'),
     'two hooks': ("interval=5", "custom_hooks.append(dict(type='mmimb.ClassWeightHook'))",
                   '`custom_hooks` must have one ClassWeightHook that measures difficulty, got 2'),
     'epochs': ('by_epoch=True', '', '`by_epoch` of ClassWeightHook must be False in an iteration-based loop, got True'),
@@ -218,6 +243,9 @@ def test_a_holdout_must_hold_every_class(folder, tmp_path) -> None:
     (dict(interval=0), '`interval` must be at least 1, got 0'),
     (dict(momentum=1), '`momentum` must be a finite number at least 0 and below 1, got 1'),
     (dict(stride=0), '`stride` must be at least 1, got 0'),
+    (dict(source='val', stride=2), "`stride` must be None unless source='train', got 2"),
+    (dict(allow_missing=True), "`allow_missing` must be False unless source='holdout', got True"),
+    (dict(source='val', by_epoch=True), "`by_epoch` must be False for source='val'"),
 ])
 def test_bad_arguments(hook, message) -> None:
     from mmimb.hooks import ClassWeightHook

@@ -54,18 +54,21 @@ class DifficultySampler(ClassSampler):
 
         Args:
             weight: ``(C,)`` non-negative weights of any scale, above 0 for a class that occurs.
-            start: Above the start of the latest weights, and no draw that was handed out already.
+            start: No draw that was handed out already. Weights that would come into force there or later are replaced: a
+                resumed run may repeat part of an epoch, or draw less in an iteration.
 
         Raises:
             ValueError, TypeError: The weights or ``start`` break these rules; nothing has changed then.
         """
         start = whole_number('start', start)
-        if start <= self._starts[-1]:
-            raise ValueError(f'`start` must be above {self._starts[-1]}, where the latest weights begin, got {start}')
-        if start < self._next:
-            raise ValueError(f'`start` must be at least {self._next}, as all draws before were handed out, got {start}; '
-                             'a larger `delay` of the sampler puts it later')
-        self._append(start, self._checked(torch.as_tensor(weight).detach().to('cpu', torch.float64).reshape(1, -1)))
+        if start < max(self._next, 1):
+            raise ValueError(f'`start` must be at least {max(self._next, 1)}, as all draws before were handed out, got '
+                             f'{start}; a larger `delay` of the sampler puts it later')
+        checked = self._checked(torch.as_tensor(weight).detach().to('cpu', torch.float64).reshape(1, -1))
+        while self._starts[-1] >= start:
+            for column in (self._starts, self._weights, self._cumulative):
+                column.pop()
+        self._append(start, checked)
 
     def cumulative(self, k: int) -> Any:
         return self._cumulative[bisect_right(self._starts, k) - 1]

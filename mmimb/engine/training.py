@@ -101,7 +101,7 @@ def build_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
-    from .workers import steady_workers
+    from ..workers import steady_workers
     with refused_pickles():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)

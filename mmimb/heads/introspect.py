@@ -26,6 +26,16 @@ def head_losses(head: nn.Module) -> list[nn.Module]:
     return list(holder.loss_decode) if isinstance(holder.loss_decode, nn.ModuleList) else [holder.loss_decode]
 
 
+def prediction_loss(head: nn.Module) -> nn.Module | None:
+    """Return the loss of a head that is given the logits of the prediction; None without losses.
+
+    It is the first one, but for PIDNet's head, whose first loss is that of an auxiliary branch.
+    """
+    losses = head_losses(head)
+    second = any(kind.__name__ == 'PIDHead' for kind in type(head).__mro__)
+    return losses[1 if second else 0] if losses else None
+
+
 def activation(loss: nn.Module | None) -> str:
     """Return what makes of logits that which ``loss`` compares with labels: ``'none'``, ``'softmax'`` or ``'sigmoid'``.
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.hooks import RemovableHandle
 
-from ..heads import head_losses, last_head
+from ..heads import last_head, prediction_loss
 from ..registry import HOOKS
-from ..stats.checks import number, whole_number
 from ..weights import ClassWeight, Deferred
 from .difficulty_holdout import build_holdout, measure_holdout
-from .difficulty_sources import SOURCES, ValidationCounter, validation_is_missing, watch_training
-from .difficulty_tracker import CHECKPOINT_KEY, DifficultyTracker, wants_difficulty
-
-INTERVALS = {'train': 100, 'holdout': 1000}
-TRAIN_MOMENTUM = 0.9
+from .difficulty_settings import DifficultySettings
+from .difficulty_sources import ValidationCounter, saves_now, validation_is_missing, watch_training
+from .difficulty_tracker import CHECKPOINT_KEY, DifficultyTracker, check_stream, wants_difficulty
 
 
 @HOOKS.register_module()
@@ -38,13 +35,13 @@ class ClassWeightHook(Hook):
             batches, as the last decode head sees them, in training mode and with augmentation (a cheap deviation from the
             paper); scores are averaged over time. ``'holdout'``: a split of its own, held out from training, as in the
             paper (2010.01824). ``'val'``: the validation, which is then no honest test any more; a warning says so.
-        interval: Iterations, or epochs, between measurements: 100 for ``'train'``, 1000 for ``'holdout'``. ``'val'``
-            measures at every validation.
-        by_epoch: The interval counts epochs.
+        interval: Iterations between measurements: 100 for ``'train'``, 1000 for ``'holdout'``. ``'val'`` measures at every
+            validation.
+        by_epoch: The interval counts epochs; 1 by default.
         dataloader: Of the holdout: ``dict(dataset=...)``, with the labels in the pipeline. Other settings are those of
             ``val_dataloader`` unless given.
         momentum: Share of the old scores in the new ones: 0.9 for ``'train'``, otherwise 0, the latest measurement only.
-        stride: For ``'train'``; 1 looks at every pixel.
+        stride: For ``'train'``: 4 by default, 1 looks at every pixel.
         allow_missing: Accept a holdout without a single pixel of some class, which then keeps its first difficulty.
 
     Raises:
@@ -56,35 +53,21 @@ class ClassWeightHook(Hook):
     priority = 'ABOVE_NORMAL'
 
     def __init__(self, source: str | None = None, interval: int | None = None, *, by_epoch: bool = False,
-                 dataloader: Mapping[str, Any] | None = None, momentum: float | None = None, stride: int = 4,
+                 dataloader: Mapping[str, Any] | None = None, momentum: float | None = None, stride: int | None = None,
                  allow_missing: bool = False) -> None:
-        if source is not None and source not in SOURCES:
-            raise ValueError(f'`source` must be one of {SOURCES}, got {source!r}')
-        if (source == 'holdout') != (dataloader is not None):
-            raise ValueError("`dataloader` must be given for source='holdout', as dict(dataset=...), and only then, "
-                             f'got {dataloader!r} for source={source!r}')
-        if interval is not None and source == 'val':
-            raise ValueError(f"`interval` must be None for source='val' (every validation), got {interval!r}")
-        asked = {'interval': interval, 'momentum': momentum, 'by_epoch': by_epoch or None}
-        self.demanded = source is not None or any(value is not None for value in asked.values())
-        self.source = source or 'train'
-        self.interval = whole_number('interval', INTERVALS.get(self.source, 1) if interval is None else interval, least=1)
-        self.by_epoch = bool(by_epoch)
-        self.dataloader = dataloader
-        self.momentum = number('momentum', (TRAIN_MOMENTUM if self.source == 'train' else 0) if momentum is None else momentum,
-                               least=0, below=1)
-        self.stride = whole_number('stride', stride, least=1)
-        self.allow_missing = bool(allow_missing)
+        self.settings = DifficultySettings(source, interval, by_epoch=by_epoch, dataloader=dataloader, momentum=momentum,
+                                           stride=stride, allow_missing=allow_missing)
         self._deferred: list[tuple[str, Deferred]] = []
         self._tracker: DifficultyTracker | None = None
         self._loaded: Mapping[str, Any] | None = None
         self._watch: RemovableHandle | None = None
         self._validation: ValidationCounter | None = None
         self._holdout: Any = None
+        self._ignore_index = 255
 
     def measures(self, runner: Any) -> bool:
         """Return whether this hook measures in the run."""
-        return self.demanded or wants_difficulty(_unwrapped(runner.model), runner.train_dataloader)
+        return bool(self.settings.asked) or wants_difficulty(_unwrapped(runner.model), runner.train_dataloader)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Keep what a checkpoint has for the start of training, if it is resumed then."""
@@ -93,10 +76,11 @@ class ClassWeightHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Put the state of the measurements into the checkpoint."""
         if self._tracker is not None:
-            checkpoint[CHECKPOINT_KEY] = self._tracker.state_dict()
+            checkpoint[CHECKPOINT_KEY] = self._tracker.state_dict(checkpoint['meta']['iter'])
 
     def before_train(self, runner: Any) -> None:
         """Check and prepare everything, so that nothing fails later."""
+        check_stream(runner.train_dataloader, runner.train_loop)
         weights = dict(_class_weights(_unwrapped(runner.model)))
         self._deferred = [(path, weight) for path, weight in weights.items() if isinstance(weight, Deferred)]
         if self.measures(runner):
@@ -112,22 +96,25 @@ class ClassWeightHook(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self._tracker is None:
             return
-        if self.source != 'val' and not self.by_epoch and self.every_n_train_iters(runner, self.interval):
+        how = self.settings
+        self._tracker.done = runner.iter + 1
+        if how.source != 'val' and not how.by_epoch and self.every_n_train_iters(runner, how.interval):
             self._measure(runner, runner.iter + 1)
-        elif self.is_last_train_iter(runner) or any(_saves_now(hook, runner) for hook in runner.hooks):
+        elif self.is_last_train_iter(runner) or saves_now(runner):
             self._tracker.meter.gather()
 
     def after_train_epoch(self, runner: Any) -> None:
         if self._tracker is None:
             return
-        if self.source != 'val' and self.by_epoch and self.every_n_epochs(runner, self.interval):
+        how = self.settings
+        if how.source != 'val' and how.by_epoch and self.every_n_epochs(runner, how.interval):
             self._measure(runner, runner.iter)
         else:
             self._tracker.meter.gather()
 
     def before_train_epoch(self, runner: Any) -> None:
         """Make up for the validation that an interrupted run did after it had saved its checkpoint."""
-        if self._tracker is not None and self.source == 'val' and validation_is_missing(runner, self._tracker.measured):
+        if self._validation is not None and self._tracker is not None and validation_is_missing(runner, self._tracker.measured):
             runner.logger.info('Validating once more: the checkpoint was saved before its validation gave class weights')
             runner.val_loop.run()
             runner.model.train()
@@ -141,10 +128,12 @@ class ClassWeightHook(Hook):
             self._validation.add(outputs)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        if self._validation is not None:
-            self._measure(runner, runner.iter)
-        elif self._tracker is not None:
+        if self._tracker is not None:
             self._tracker.meter.gather()  # a best checkpoint may be saved now
+
+    def after_val(self, runner: Any) -> None:
+        if self._validation is not None:  # not before ``EMAHook`` has put the model's own buffers back
+            self._measure(runner, runner.iter)
 
     def before_preemption(self, runner: Any) -> None:
         """Get ready for the checkpoint of ``PreemptionHook``, on all ranks."""
@@ -160,36 +149,41 @@ class ClassWeightHook(Hook):
         self._tracker = self._validation = self._watch = self._holdout = None
 
     def _prepare(self, runner: Any) -> None:
-        model, loader = _unwrapped(runner.model), runner.train_dataloader
+        how, model, loader = self.settings, _unwrapped(runner.model), runner.train_dataloader
         if not wants_difficulty(model, loader):
-            raise ValueError("`source` of ClassWeightHook must be None where nothing uses it (no class_weight=dict(type="
-                             f"'mmimb.DifficultyBalanced') in a loss, no mmimb.DifficultySampler), got {self.source!r}")
+            given = ', '.join(f'{name}={value!r}' for name, value in how.asked.items())
+            raise ValueError('`ClassWeightHook` must have no settings of a measurement where nothing uses it (no class_weight='
+                             f"dict(type='mmimb.DifficultyBalanced') in a loss, no mmimb.DifficultySampler), got {given}")
         others = [hook for hook in runner.hooks if isinstance(hook, ClassWeightHook) and hook.measures(runner)]
         if len(others) > 1:
             raise ValueError(f'`custom_hooks` must have one ClassWeightHook that measures difficulty, got {len(others)}')
-        if self.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if how.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError('`by_epoch` of ClassWeightHook must be False in an iteration-based loop, got True')
+        if warning := how.never(runner):
+            runner.logger.warning(warning)
         head = last_head(model)
-        losses = [] if head is None else head_losses(head)
-        if not losses:
-            raise ValueError(f'`model` must have a decode head with losses for ClassWeightHook, got {type(model).__name__}')
-        self._tracker = DifficultyTracker(model, loader, folder=runner.log_dir, momentum=self.momentum)
+        loss = None if head is None else prediction_loss(head)
+        if head is None or (loss is None and how.source == 'train'):
+            raise ValueError("`model` must have a decode head with losses for source='train' of ClassWeightHook, "
+                             f'got {type(model).__name__}')
+        self._tracker = DifficultyTracker(model, loader, source=how.source, folder=runner.log_dir, momentum=how.momentum)
         self._tracker.restore(runner, self._loaded)
-        if self.source == 'train':
-            self._watch = watch_training(losses[0], head, self._tracker.meter, stride=self.stride)
-        elif self.source == 'holdout':
-            self._holdout = build_holdout(runner, self.dataloader or {}, allow_missing=self.allow_missing,
-                                          ignore_index=head.ignore_index)
+        self._ignore_index = getattr(head, 'ignore_index', 255)
+        if loss is not None and how.source == 'train':
+            self._watch = watch_training(loss, head, self._tracker.meter, stride=how.stride)
+        elif how.source == 'holdout':
+            self._holdout = build_holdout(runner, how.dataloader, allow_missing=how.allow_missing,
+                                          ignore_index=self._ignore_index)
         else:
-            self._validation = ValidationCounter(runner, self._tracker.meter, head.ignore_index)
+            self._validation = ValidationCounter(runner, self._tracker.meter, self._ignore_index)
 
     def _measure(self, runner: Any, iteration: int) -> None:
         if self._tracker is None:
             return
         if self._holdout is not None:
             measure_holdout(runner.model, self._holdout, self._tracker.meter,
-                            ignore_index=last_head(_unwrapped(runner.model)).ignore_index)
-        self._tracker.update(runner, iteration, self.source)
+                            ignore_index=self._ignore_index)
+        self._tracker.update(runner, iteration)
 
     def _step(self, runner: Any) -> list[tuple[str, Deferred]]:
         return [(path, weight) for path, weight in self._deferred if weight.step(runner.iter, runner.max_iters)]
@@ -213,9 +207,3 @@ def _class_weights(model: Any) -> list[tuple[str, ClassWeight]]:
     """The weights that losses use, by the name of the loss; not those inside another scheme."""
     return [(name.removesuffix('.class_weight'), module) for name, module in model.named_modules()
             if name.endswith('class_weight') and isinstance(module, ClassWeight)]
-
-
-def _saves_now(hook: Any, runner: Any) -> bool:
-    """Return whether a hook saves a checkpoint after this iteration."""
-    return isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.every_n_train_iters(
-        runner, hook.interval, hook.save_begin)

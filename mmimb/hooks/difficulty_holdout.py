@@ -11,6 +11,7 @@ from torch import nn
 
 from ..stats.scan import scan_dataset
 from ..stats.sources import class_names, leaves
+from ..workers import steady
 from .difficulty_meter import DifficultyMeter
 from .difficulty_sources import count_samples
 
@@ -21,9 +22,9 @@ def build_holdout(runner: Any, dataloader: Mapping[str, Any], *, allow_missing: 
     Every rank gets its share of the images, without padding.
     """
     base = {key: value for key, value in (runner.cfg.get('val_dataloader') or {}).items() if key != 'dataset'}
-    loader = runner.build_dataloader(
-        {'batch_size': 1, 'num_workers': 0, **base, **dataloader,
-         'sampler': {'type': 'DefaultSampler', 'shuffle': False, 'round_up': False}}, seed=runner.seed)
+    settings = {'batch_size': 1, 'num_workers': 0, **base, **dataloader,
+                'sampler': {'type': 'DefaultSampler', 'shuffle': False, 'round_up': False}}
+    loader = runner.build_dataloader(steady(settings, runner), seed=runner.seed)
     check_holdout(runner.train_dataloader.dataset, loader.dataset, allow_missing=allow_missing, ignore_index=ignore_index)
     return loader
 
@@ -51,8 +52,8 @@ def check_holdout(training: Any, holdout: Any, *, allow_missing: bool, ignore_in
         raise ValueError(f'`dataloader.dataset` must be held out from training, got {len(both)} label files that are in '
                          f'`train_dataloader` too, such as {both[0]}')
     found: list[str] = ['']
-    if is_main_process() and not allow_missing:
-        found = [_missing(holdout, ignore_index)]
+    if is_main_process():
+        found = [_missing(holdout, ignore_index, allow_missing)]
     broadcast_object_list(found)
     if found[0]:
         raise ValueError(found[0])
@@ -75,13 +76,13 @@ def measure_holdout(model: nn.Module, batches: Iterable[Any], meter: DifficultyM
         model.train(training)
 
 
-def _missing(holdout: Any, ignore_index: int) -> str:
+def _missing(holdout: Any, ignore_index: int, allow_missing: bool) -> str:
     try:
         stats = scan_dataset(holdout, ignore_index=ignore_index).stats
     except ValueError as error:  # told on all ranks
         return f'`dataloader.dataset` must have readable labels, got {error}'
     names = [name for name, pixels in zip(class_names(holdout), stats.pixels, strict=True) if not pixels]
-    if not names:
+    if allow_missing or not names:
         return ''
     return (f'`dataloader.dataset` must hold pixels of every class, got none of {", ".join(names)} in {stats.num_images} '
             'images; move images that show them from training to the holdout, or set allow_missing=True')

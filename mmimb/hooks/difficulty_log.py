@@ -53,12 +53,12 @@ class DifficultyLog:
         write_files({self._path('.png'): draw_difficulty(self.measurements, self.classes)})
         return self._path('.png')
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the measurements as plain data."""
-        return {'iteration': [m.iteration for m in self.measurements], 'user': [m.user for m in self.measurements],
-                'tau': torch.tensor([m.tau for m in self.measurements], dtype=torch.float64),
-                'difficulty': _stacked([m.difficulty for m in self.measurements]),
-                'weight': _stacked([m.weight for m in self.measurements])}
+    def state_dict(self, done: int) -> dict[str, Any]:
+        """Return the measurements of the first ``done`` iterations as plain data."""
+        kept = [m for m in self.measurements if m.iteration <= done]
+        return {'iteration': [m.iteration for m in kept], 'user': [m.user for m in kept],
+                'tau': torch.tensor([m.tau for m in kept], dtype=torch.float64),
+                'difficulty': _stacked([m.difficulty for m in kept]), 'weight': _stacked([m.weight for m in kept])}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the measurements of a checkpoint."""

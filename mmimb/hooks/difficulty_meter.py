@@ -43,14 +43,23 @@ class DifficultyMeter(nn.Module):
         self.gathered += self.counts
         self.counts.zero_()
 
-    def close(self) -> Tensor:
+    def reset(self) -> None:
+        """Forget everything."""
+        self.counts.zero_()
+        self.gathered.zero_()
+        self.score.fill_(torch.nan)
+
+    def close(self) -> tuple[Tensor, Tensor]:
         """Gather, and return the ``(3, C)`` scores with what was counted since the last call; counting starts anew.
 
-        A class without a labelled pixel in that time keeps its score.
+        A class without a labelled pixel in that time keeps its score if scores are averaged; otherwise it has none (NaN).
+
+        Returns:
+            The scores, and the number of labelled pixels that were counted.
         """
         self.gather()
-        latest = class_scores(*self.gathered)
+        latest, seen = class_scores(*self.gathered), self.gathered[1].sum()
         self.gathered.zero_()
         mixed = torch.where(self.score.isnan(), latest, self.momentum * self.score + (1 - self.momentum) * latest)
         self.score = torch.where(latest.isnan(), self.score, mixed)
-        return self.score if self.momentum else latest
+        return self.score if self.momentum else latest, seen

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_dist_info
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from .difficulty_meter import DifficultyMeter
-
-SOURCES = ('train', 'holdout', 'val')
 
 
 def watch_training(loss: nn.Module, head: Any, meter: DifficultyMeter, *, stride: int) -> RemovableHandle:
@@ -30,7 +29,7 @@ def watch_training(loss: nn.Module, head: Any, meter: DifficultyMeter, *, stride
     """
 
     def look(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not (module.training and torch.is_grad_enabled()) or len(args) < 2:
+        if not (module.training and torch.is_grad_enabled()) or len(args) < 2:  # mmseg's heads give both by position
             return
         logits, label = args[0].detach(), args[1]
         spatial = (slice(stride // 2, None, stride), ) * (2 if label.ndim > 2 else 1)
@@ -89,6 +88,12 @@ class ValidationCounter:
         own = [s for j, s in enumerate(samples, start=self._seen) if rank + j * world_size < self._size]
         self._seen += len(samples)
         count_samples(own, self._meter, self._ignore_index)
+
+
+def saves_now(runner: Any) -> bool:
+    """Return whether a checkpoint is saved after this iteration."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch]
+    return any(hook.every_n_train_iters(runner, hook.interval, hook.save_begin) for hook in hooks)
 
 
 def validation_is_missing(runner: Any, measured: int) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ..analysis.difficulty import Measurement
 from ..datasets import DifficultySampler
+from ..datasets.sampler_base import DrawSampler
 from ..functional import MEASURES
 from ..stats.sources import class_names
 from ..weights import Deferred, DifficultyBalanced
@@ -26,6 +29,7 @@ class DifficultyTracker:
     Args:
         model: The segmentor, unwrapped.
         loader: The training dataloader.
+        source: What is measured.
         folder: For the CSV and the plot.
         momentum: Of the scores (see :class:`DifficultyMeter`).
 
@@ -33,7 +37,9 @@ class DifficultyTracker:
         ValueError: The number of classes of a weight or the sampler is not that of the dataset; workers prefetch too far.
     """
 
-    def __init__(self, model: nn.Module, loader: Any, *, folder: str, momentum: float) -> None:
+    def __init__(self, model: nn.Module, loader: Any, *, source: str, folder: str, momentum: float) -> None:
+        self.source = source
+        self.done = 0  # iterations of this run, and of those that it resumes
         self.classes = class_names(loader.dataset)
         self.sampler = find_sampler(loader)
         self._loader = loader
@@ -56,9 +62,11 @@ class DifficultyTracker:
         """Iterations that were done at the last measurement; 0 before the first."""
         return self.log.measurements[-1].iteration if self.log.measurements else 0
 
-    def update(self, runner: Any, iteration: int, source: str) -> None:
+    def update(self, runner: Any, iteration: int) -> None:
         """Close the measurement after ``iteration`` iterations, on all ranks, hand it on, and log what became of it."""
-        scores = self.meter.close()
+        scores, seen = self.meter.close()
+        if not bool(seen):
+            runner.logger.warning(f'Difficulty at iteration {iteration} ({self.source}): no labelled pixel was counted')
         lines: dict[str, list[str]] = {}
         for user, weight in self.weights.items():
             weight.update(scores[MEASURES.index(weight.measure)])
@@ -67,7 +75,7 @@ class DifficultyTracker:
             runner.visualizer.add_scalars(self._scalars(taken), step=iteration)
             lines.setdefault(self._describe(taken), []).append(user)
         for line, users in lines.items():
-            runner.logger.info(f'Difficulty at iteration {iteration} ({source}) for {", ".join(users)}: {line}')
+            runner.logger.info(f'Difficulty at iteration {iteration} ({self.source}) for {", ".join(users)}: {line}')
         for deferred in self._deferred:
             deferred.refresh()
         if self.sampler is not None:
@@ -76,8 +84,12 @@ class DifficultyTracker:
 
     def restore(self, runner: Any, state: Mapping[str, Any] | None) -> None:
         """Take over the state of a resumed checkpoint; begin at weights of 1 in a run that is new."""
-        if runner.iter > 0 and state is not None:
+        if state is not None and (runner.iter > 0 or runner._resume):
             self.load_state_dict(state)
+            if state['source'] != self.source:
+                self.meter.reset()
+                runner.logger.warning(f'difficulty was measured from {state["source"]!r} before, and from {self.source!r} now: '
+                                      'scores begin anew, weights stay until then')
         else:  # a checkpoint that only gave its parameters may have left other values in the buffers
             for weight in self.weights.values():
                 for name, value in weight.compute_vectors(None).items():
@@ -86,9 +98,17 @@ class DifficultyTracker:
                 runner.logger.warning('the checkpoint has no measurement of difficulty: class weights begin at 1')
         self.log.start()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything but the buffers of the model, as plain data."""
-        state = {'classes': list(self.classes), 'meter': dict(self.meter.state_dict()), 'log': self.log.state_dict()}
+    def state_dict(self, done: int) -> dict[str, Any]:
+        """Return everything but the buffers of the model, as plain data.
+
+        Args:
+            done: Iterations that a run resumed from the checkpoint has behind it; those after it, in an interrupted epoch,
+                are done again, so what was counted in them is left out. Scores and weights stay.
+        """
+        meter = dict(self.meter.state_dict())
+        if done < self.done:
+            meter['gathered'] = torch.zeros_like(meter['gathered'])
+        state = {'classes': list(self.classes), 'source': self.source, 'meter': meter, 'log': self.log.state_dict(done)}
         if self.sampler is not None:
             state[SAMPLER] = {'draws': self.sampler.state_dict(), 'weight': dict(self.weights[SAMPLER].state_dict())}
         return state
@@ -136,6 +156,13 @@ def wants_difficulty(model: nn.Module, loader: Any) -> bool:
     return bool(_users(model)) or find_sampler(loader) is not None
 
 
+def check_stream(loader: Any, loop: Any) -> None:
+    """Refuse an endless sampler of ours in a loop by epochs, whose first epoch would never end."""
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+        if isinstance(sampler, DrawSampler) and sampler.infinite and isinstance(loop, EpochBasedTrainLoop):
+            raise ValueError(f'`infinite` of {type(sampler).__name__} must be False in an epoch-based loop, got True')
+
+
 def check_delay(loader: Any, delay: int) -> None:
     """Refuse more prefetched batches than the sampler waits with new weights."""
     ahead = loader.num_workers * (loader.prefetch_factor or 0)
@@ -145,8 +172,8 @@ def check_delay(loader: Any, delay: int) -> None:
 
 
 def _users(model: nn.Module) -> dict[str, DifficultyBalanced]:
-    """Return every ``DifficultyBalanced`` of a model by the name of the loss that uses it."""
-    return {name.split('.class_weight')[0]: module for name, module in model.named_modules()
+    """Return every ``DifficultyBalanced`` of a model by the name of the loss that uses it (``….later`` inside ``Deferred``)."""
+    return {name.replace('.class_weight', ''): module for name, module in model.named_modules()
             if isinstance(module, DifficultyBalanced)}
 
 

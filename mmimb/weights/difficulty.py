@@ -87,6 +87,5 @@ class DifficultyBalanced(ClassWeight):
             return
         score = torch.where(present, score, 0).clamp(0, 1)
         self.difficulty.copy_(torch.where(present, class_difficulty(score), self.difficulty))
-        if isinstance(self.exponent, str):
-            self.tau.copy_(dynamic_tau(score, present))
+        self.tau.copy_(dynamic_tau(score, present) if isinstance(self.exponent, str) else self.tau.new_tensor(self.exponent))
         self.weight.copy_(difficulty_weights(self.difficulty, present, self.tau, self.max_ratio))

@@ -4,10 +4,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import Any
 
-from ..signals import SIGNALS
+from .signals import SIGNALS
 
 
 def steady_workers(runner: Any) -> None:
@@ -17,10 +17,17 @@ def steady_workers(runner: Any) -> None:
     """
     for name in ('_train_dataloader', '_val_dataloader'):
         loader = getattr(runner, name, None)
-        if isinstance(loader, Mapping) and loader.get('num_workers') and 'worker_init_fn' not in loader:
-            loader['worker_init_fn'] = {  # type: ignore[index]
-                'type': init_worker, 'num_workers': loader['num_workers'], 'rank': runner.rank, 'seed': runner.seed,
-                'disable_subprocess_warning': loader.pop('disable_subprocess_warning', False)}  # type: ignore[attr-defined]
+        if isinstance(loader, MutableMapping):
+            steady(loader, runner)
+
+
+def steady(loader: MutableMapping[str, Any], runner: Any) -> MutableMapping[str, Any]:
+    """Return the config of a dataloader, changed in place so that its workers are steady; see :func:`steady_workers`."""
+    if loader.get('num_workers') and 'worker_init_fn' not in loader:
+        loader['worker_init_fn'] = {
+            'type': init_worker, 'num_workers': loader['num_workers'], 'rank': runner.rank, 'seed': runner.seed,
+            'disable_subprocess_warning': loader.pop('disable_subprocess_warning', False)}
+    return loader
 
 
 def init_worker(worker_id: int, **settings: Any) -> None:
