@@ -76,7 +76,7 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
     """
     if mode == 'strip' or (mode == 'auto' and logits.device.type != 'cuda'):
         return strips
-    kernels = _kernels()
+    kernels = kernels_if_any()
     if kernels is None:
         reason = 'the kernels need mmimb.kernels and the package triton'
     elif formula is None:
@@ -91,7 +91,7 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
 
 
 @cache
-def _kernels() -> Any:
+def kernels_if_any() -> Any:
     """Return the kernels, or None where they or Triton are missing; a folder without code counts as missing."""
     found = [find_spec(name) for name in ('mmimb.kernels', 'triton')]
     return import_module('mmimb.kernels') if all(spec is not None and spec.origin for spec in found) else None

@@ -23,7 +23,7 @@ ALLOWED = {
     'engine': {'stats', 'weights', 'datasets', 'heads', 'files', 'signals', 'workers', 'stack', 'registry', 'functional'},
     'analysis': {'stats'},
     'report': {'stats', 'weights', 'registry'},
-    'doctor': {'stack', 'engine', 'stats', 'functional', 'kernels', 'hooks', 'registry'},
+    'doctor': {'stack', 'engine', 'stats', 'functional', 'dispatch', 'hooks', 'registry'},
     'testing': {'stats', 'weights', 'stack'},
     'files': set(),
     'signals': set(),

@@ -108,8 +108,12 @@ def kernels() -> Answer:
         return Answer(WARNING, text, 'pip install triton') if gpu else Answer(OK, text)
     if not gpu:
         return Answer(OK, f'Triton {triton.__version__}, but no NVIDIA GPU: the ordinary formulas are used')
-    from .. import kernels
+    from ..dispatch import kernels_if_any
     from ..functional.upsampled import upsampled_cross_entropy
+    kernels = kernels_if_any()
+    if kernels is None:
+        return Answer(WARNING, f'Triton {triton.__version__}, but mmimb.kernels is not there: the ordinary formulas are used',
+                      'install mmimb anew')
     torch.manual_seed(0)
     logits = torch.randn(2, 7, 8, 8, device='cuda')
     reason = kernels.supports('cross_entropy', logits)
