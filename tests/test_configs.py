@@ -64,6 +64,8 @@ def overrides(path: Path) -> dict[str, Any]:
                     'model.backbone.init_cfg': None})
     for split in ('train', 'val', 'test'):
         options.update({f'{split}_dataloader.num_workers': 0, f'{split}_dataloader.persistent_workers': False})
+    if 'difficulty' in path.stem:
+        options['custom_hooks.2.interval'] = 1
     return options
 
 
@@ -181,7 +183,9 @@ def test_train_and_evaluate(path: Path, home: Path) -> None:
         assert state['meta']['iter'] == 2
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)
-    *steps, scores = map(json.loads, lines)
+    weights = [line for line in lines if line.startswith('{"tau/')]
+    assert len(weights) == (2 * 2 if 'difficulty' in path.stem else 0)  # two heads, two iterations
+    *steps, scores = (json.loads(line) for line in lines if 'class_weight/' not in line)
     name = LOSS_KEYS[cfg.model.decode_head.loss_decode.type]
     assert len(steps) == 2
     for step in steps:
