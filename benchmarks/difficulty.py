@@ -67,17 +67,14 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
     head, cuda = model.decode_head, device.startswith('cuda')
     clock = time.perf_counter if cuda else time.process_time
     times: dict[Any, list[float]] = {stride: [] for stride in (*STRIDES, 'close')}
-    add = meter.add
 
-    def strictly(*args: Any) -> None:
-        torch.cuda.set_sync_debug_mode('error')
-        try:
-            add(*args)
-        finally:
-            torch.cuda.set_sync_debug_mode('default')
-
-    if cuda:
-        meter.add = strictly  # type: ignore[method-assign]
+    def watch(stride: int) -> list[Any]:
+        """Start counting; on a GPU, waiting for it raises from just before the counting to just after it."""
+        def mode(name: str) -> Any:
+            return head.loss_decode.register_forward_pre_hook(lambda *_: torch.cuda.set_sync_debug_mode(name))
+        before = [mode('error')] if cuda else []
+        counting = watch_training(head.loss_decode, head, meter, stride=stride)
+        return [*before, counting, *([mode('default')] if cuda else [])]
 
     def timed(key: Any, run: Any) -> None:
         if cuda:
@@ -90,9 +87,9 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
 
     for turn in range(iterations + 1):
         for stride in STRIDES if turn % 2 else STRIDES[::-1]:
-            handle = None if stride is None else watch_training(head.loss_decode, head, meter, stride=stride)
+            handles = [] if stride is None else watch(stride)
             timed(stride, lambda: model.train_step(data, optimizer))
-            if handle is not None:
+            for handle in handles:
                 handle.remove()
         timed('close', lambda: head.loss_decode.class_weight.update(meter.close()[0][0]))
     return {key: statistics.median(values[1:]) for key, values in times.items()}
@@ -107,7 +104,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     result = measure(args.device, args.iterations)
-    from mmimb.hooks.class_weight import INTERVALS
+    from mmimb.hooks.difficulty_settings import INTERVALS
     closing = result.pop('close') / INTERVALS['train']
     rows = []
     for stride, ms in result.items():
