@@ -9,12 +9,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.hooks import RemovableHandle
 
-from ..heads import last_head, prediction_loss
 from ..registry import HOOKS
 from ..weights import ClassWeight, Deferred
 from .difficulty_holdout import build_holdout, measure_holdout
 from .difficulty_settings import DifficultySettings
-from .difficulty_sources import ValidationCounter, saves_now, validation_is_missing, watch_training
+from .difficulty_sources import ValidationCounter, saves_now, validation_is_missing, watch_training, watched
 from .difficulty_tracker import CHECKPOINT_KEY, DifficultyTracker, check_stream, wants_difficulty
 
 
@@ -98,18 +97,16 @@ class ClassWeightHook(Hook):
             return
         how = self.settings
         self._tracker.done = runner.iter + 1
-        if how.source != 'val' and not how.by_epoch and self.every_n_train_iters(runner, how.interval):
+        if how.in_training and not how.by_epoch and self.every_n_train_iters(runner, how.interval):
             self._measure(runner, runner.iter + 1)
         elif self.is_last_train_iter(runner) or saves_now(runner):
             self._tracker.meter.gather()
 
     def after_train_epoch(self, runner: Any) -> None:
-        if self._tracker is None:
-            return
         how = self.settings
-        if how.source != 'val' and how.by_epoch and self.every_n_epochs(runner, how.interval):
+        if how.in_training and how.by_epoch and self.every_n_epochs(runner, how.interval):
             self._measure(runner, runner.iter)
-        else:
+        elif self._tracker is not None:
             self._tracker.meter.gather()
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -128,7 +125,7 @@ class ClassWeightHook(Hook):
             self._validation.add(outputs)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        if self._tracker is not None:
+        if self._tracker is not None and self._validation is None:
             self._tracker.meter.gather()  # a best checkpoint may be saved now
 
     def after_val(self, runner: Any) -> None:
@@ -161,11 +158,7 @@ class ClassWeightHook(Hook):
             raise ValueError('`by_epoch` of ClassWeightHook must be False in an iteration-based loop, got True')
         if warning := how.never(runner):
             runner.logger.warning(warning)
-        head = last_head(model)
-        loss = None if head is None else prediction_loss(head)
-        if head is None or (loss is None and how.source == 'train'):
-            raise ValueError("`model` must have a decode head with losses for source='train' of ClassWeightHook, "
-                             f'got {type(model).__name__}')
+        head, loss = watched(model, how.source)
         self._tracker = DifficultyTracker(model, loader, source=how.source, folder=runner.log_dir, momentum=how.momentum)
         self._tracker.restore(runner, self._loaded)
         self._ignore_index = getattr(head, 'ignore_index', 255)
@@ -178,12 +171,10 @@ class ClassWeightHook(Hook):
             self._validation = ValidationCounter(runner, self._tracker.meter, self._ignore_index)
 
     def _measure(self, runner: Any, iteration: int) -> None:
-        if self._tracker is None:
-            return
-        if self._holdout is not None:
-            measure_holdout(runner.model, self._holdout, self._tracker.meter,
-                            ignore_index=self._ignore_index)
-        self._tracker.update(runner, iteration)
+        if self._tracker is not None:
+            if self._holdout is not None:
+                measure_holdout(runner.model, self._holdout, self._tracker.meter, ignore_index=self._ignore_index)
+            self._tracker.update(runner, iteration)
 
     def _step(self, runner: Any) -> list[tuple[str, Deferred]]:
         return [(path, weight) for path, weight in self._deferred if weight.step(runner.iter, runner.max_iters)]

@@ -45,10 +45,15 @@ class DifficultySettings:
         self.dataloader = dict(dataloader or {})
         self.allow_missing = bool(allow_missing)
 
+    @property
+    def in_training(self) -> bool:
+        """Whether the interval says when to measure, and not the validation."""
+        return self.source != 'val'
+
     def never(self, runner: Any) -> str:
         """Return a warning if a training is over before the first measurement; otherwise nothing."""
         last, unit = (runner.max_epochs, 'epochs') if self.by_epoch else (runner.max_iters, 'iterations')
-        if self.source == 'val' or self.interval <= last:
+        if not self.in_training or self.interval <= last:
             return ''
         return (f'ClassWeightHook measures every {self.interval} {unit}, and the training has {last}: class weights stay at 1; '
                 'lower its `interval`')

@@ -12,7 +12,22 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..heads import last_head, prediction_loss
 from .difficulty_meter import DifficultyMeter
+
+
+def watched(model: nn.Module, source: str) -> tuple[Any, nn.Module | None]:
+    """Return the last decode head of a model and the loss that is given the logits of its prediction, if it has one.
+
+    Raises:
+        ValueError: There is no head, or no loss to count the training pixels of.
+    """
+    head = last_head(model)
+    loss = None if head is None else prediction_loss(head)
+    if head is None or (loss is None and source == 'train'):
+        raise ValueError("`model` must have a decode head with losses for source='train' of ClassWeightHook, "
+                         f'got {type(model).__name__}')
+    return head, loss
 
 
 def watch_training(loss: nn.Module, head: Any, meter: DifficultyMeter, *, stride: int) -> RemovableHandle:
