@@ -89,9 +89,8 @@ def test_training_is_measured_without_a_word_in_the_config(folder, tmp_path) -> 
 
 def test_the_main_head_alone_counts_and_momentum_mixes(folder, tmp_path) -> None:
     auxiliary = '''
-import copy
-model['auxiliary_head'] = copy.deepcopy(model['decode_head'])
-model['auxiliary_head']['loss_decode']['class_weight'].update(measure='iou', tau=1)
+by_iou = dict(type='mmimb.DifficultyBalanced', num_classes=3, measure='iou', tau=1)
+model['auxiliary_head'] = dict(model['decode_head'], loss_decode=dict(type='mmimb.CrossEntropyLoss', class_weight=by_iou))
 '''
     runner = run(folder.config('interval=2, momentum=0.5, stride=1', extra=auxiliary), tmp_path)
     saved = state(tmp_path, 8)['class_difficulty']
