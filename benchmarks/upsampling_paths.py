@@ -89,8 +89,10 @@ def _step(network: str, loss: str, path: str, device: str) -> Run:
     for name, head in STEPS[network].items():
         if name != 'backbone':
             head = dict(head)
-            decode = {'type': f'mmimb.{loss}', 'loss_weight': head.pop('loss_weight', 1.0)}
-            heads[name] = {'type': 'mmimb.LossHead', 'upsample': path, **COMMON, **head, 'loss_decode': decode}
+            stock = path == 'stock' and loss == 'CrossEntropyLoss'  # mmseg's own head and loss
+            decode = {'type': loss if stock else f'mmimb.{loss}', 'loss_weight': head.pop('loss_weight', 1.0)}
+            wrapper = {'type': head.pop('base')} if stock else {'type': 'mmimb.LossHead', 'upsample': path}
+            heads[name] = {**wrapper, **COMMON, **head, 'loss_decode': decode}
     model = MODELS.build({'type': 'EncoderDecoder', 'backbone': STEPS[network]['backbone'], **heads, 'train_cfg': {},
                           'test_cfg': {'mode': 'whole'}}).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-5)

@@ -63,6 +63,13 @@ def check_mode(mode: str, loss: str, obstacle: str) -> None:
         raise ValueError(f"`upsample` must be 'auto' or 'stock' for {loss} ({obstacle}), got {mode!r}")
 
 
+def check_fused(mode: str, loss: str) -> None:
+    """Refuse ``'fused'`` for a loss that is none of our formulas."""
+    if mode == 'fused':
+        raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' for {loss} (there is no kernel for this loss), got "
+                         f'{mode!r}')
+
+
 def implementation(mode: str, formula: Formula | None, logits: Tensor) -> ModuleType:
     """Return the module whose functions compute a formula from low-resolution logits: the kernels or the strips.
 
@@ -78,7 +85,7 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
         return strips
     kernels = kernels_if_any()
     if kernels is None:
-        reason = 'the kernels need mmimb.kernels and the package triton'
+        reason = 'the kernels need mmimb.kernels and the package triton, 3.6 or newer'
     elif formula is None:
         reason = 'there is no kernel for this loss'
     else:
@@ -94,4 +101,9 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
 def kernels_if_any() -> Any:
     """Return the kernels, or None where they or Triton are missing; a folder without code counts as missing."""
     found = [find_spec(name) for name in ('mmimb.kernels', 'triton')]
-    return import_module('mmimb.kernels') if all(spec is not None and spec.origin for spec in found) else None
+    if not all(spec is not None and spec.origin for spec in found):
+        return None
+    try:
+        return import_module('mmimb.kernels')
+    except ImportError:  # a Triton too old to have what they import
+        return None

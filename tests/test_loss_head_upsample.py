@@ -96,6 +96,13 @@ def test_accuracy_is_exactly_that_of_the_base_head(classes: int, size: tuple[int
         assert torch.equal(results(wrapped(cfg), logits)[0]['acc_seg'], results(cfg, logits)[0]['acc_seg'])
 
 
+def test_a_head_that_ignores_no_label() -> None:
+    logits = torch.randn(2, 4, 8, 8)
+    cfg = head_cfg('FCN', CE, num_classes=4, ignore_index=None)
+    (got, _), (want, _) = results(wrapped(cfg, upsample='strip'), logits), results(wrapped(cfg, upsample='stock'), logits)
+    assert torch.equal(got['acc_seg'], want['acc_seg'])
+
+
 def test_classes_that_are_equal_count_for_the_first() -> None:
     losses, _ = results(wrapped(head_cfg('FCN', CE, num_classes=19)), torch.zeros(2, 19, 8, 8))
     label = torch.cat([sample.gt_sem_seg.data for sample in batch()[1]])

@@ -14,7 +14,7 @@ def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, floa
 
     A place outside ``[0, small - 1]`` stands for the point at that end.
     """
-    sample = torch.arange(large, dtype=torch.float64)
+    sample = torch.arange(large, dtype=torch.float64, device='cpu')
     if align_corners:
         step = (small - 1) / (large - 1) if large > 1 else 0.0
         return sample * step, step
@@ -31,8 +31,8 @@ def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype,
     place = positions(small, large, align_corners)[0].clamp(0, small - 1)
     left = place.floor().long()
     share = place - left
-    blend = torch.zeros(large, small, dtype=torch.float64)
-    row = torch.arange(large)
+    blend = torch.zeros(large, small, dtype=torch.float64, device='cpu')
+    row = torch.arange(large, device='cpu')
     blend[row, left] = 1 - share
     blend[row, (left + 1).clamp(max=small - 1)] += share
     return blend.to(device, dtype)
@@ -75,14 +75,14 @@ def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> C
     """Return the cells of an axis, with at most ``most`` phases: of two lengths, the one with fewer fillings."""
     place, step = positions(small, large, align_corners)
     left = (place + 1e-9).floor().long().clamp(max=small - 1)  # samples on a point are its, whatever rounding says
-    first = torch.cat([torch.ones(1, dtype=torch.bool), left.diff() > 0]).nonzero().flatten().tolist()
+    first = torch.cat([left.new_ones(1, dtype=torch.bool), left.diff() > 0]).nonzero().flatten().tolist()
     held = [(start, stop - start) for start, stop in zip(first, [*first[1:], large], strict=True)]
     longest = max(count for _, count in held)
     phases = min({min(longest, most), max(min(longest - 1, most), 1)},
                  key=lambda size: (size * sum(-(-count // size) for _, count in held), -size))
     parts = [(start + k, min(phases, count - k)) for start, count in held for k in range(0, count, phases)]
-    start, count = (torch.tensor(column) for column in zip(*parts, strict=True))
-    phase = torch.arange(phases).view(-1, 1)
+    start, count = (left.new_tensor(column) for column in zip(*parts, strict=True))
+    phase = torch.arange(phases, device='cpu').view(-1, 1)
     counts = phase < count
     sample = torch.where(counts, start + phase, start)
     base = left[start]

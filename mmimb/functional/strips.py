@@ -21,7 +21,8 @@ from .layout import per_class
 from .phases import Adjustment
 
 STRIP = {'cpu': 1 << 19}  # elements of the up-sampled logits of a strip; the cache of a core holds few of that size
-CHANNELS = 8  # that are up-sampled at a time
+CHANNELS = {'cpu': 8}  # that are up-sampled at a time, for the arg-max
+MANY_CHANNELS = 32
 LARGE_STRIP = 1 << 25  # elsewhere: enough to keep a device busy
 
 Losses = Callable[[Tensor, slice, slice], Tensor]
@@ -115,8 +116,9 @@ def upsampled_argmax(logits: Tensor, size: torch.Size | tuple[int, int], *, alig
     """
     best = logits.new_full((len(logits), *size), -torch.inf)
     winner = torch.zeros(best.shape, dtype=torch.int64, device=logits.device)
-    for channel in range(0, logits.shape[1], CHANNELS):
-        z = F.interpolate(logits[:, channel:channel + CHANNELS], tuple(size), mode='bilinear', align_corners=align_corners)
+    step = CHANNELS.get(logits.device.type, MANY_CHANNELS)
+    for channel in range(0, logits.shape[1], step):
+        z = F.interpolate(logits[:, channel:channel + step], tuple(size), mode='bilinear', align_corners=align_corners)
         value, index = z.max(1)
         better = value > best
         winner = torch.where(better, index + channel, winner)

@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..dispatch import Upsample, check_mode
+from ..dispatch import Upsample, check_fused, check_mode
 from ..functional.strips import upsampled_argmax
 from .introspect import head_losses
 
@@ -27,6 +27,8 @@ def announce(head: Any) -> None:
     for loss, obstacle in zip(head_losses(head), obstacles(head), strict=True):
         name = type(loss).__name__
         check_mode(head.upsample, name, obstacle)
+        if not obstacle and not loss.has_formula:
+            check_fused(head.upsample, name)
         if obstacle and head.upsample == 'auto':
             print_log(f'{type(head).__name__}: {name} is computed from full-resolution logits ({obstacle})', 'current',
                       logging.INFO)
@@ -64,7 +66,7 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
 
 def _accuracy(logits: Tensor, label: Tensor, head: Any) -> Tensor:
     """Return mmseg's ``(1,)`` accuracy in percent, without waiting for the device."""
-    valid = label != head.ignore_index
+    valid = torch.ones_like(label, dtype=torch.bool) if head.ignore_index is None else label != head.ignore_index
     right = (upsampled_argmax(logits, label.shape[1:], align_corners=head.align_corners) == label) & valid
     percent = (100 / (valid.sum().double() + EPS)).float()  # rounded where mmseg rounds
     return (right.sum().float().view(1) + EPS) * percent

@@ -48,6 +48,6 @@ def axis(small: int, large: int, align_corners: bool, device: torch.device) -> A
     """Return the tables, computed in float64 on the host once per size and device."""
     place = positions(small, large, align_corners)[0].clamp(0, small - 1)
     left = place.floor().long()
-    start = torch.searchsorted(left, torch.arange(small + 1))
+    start = torch.searchsorted(left, torch.arange(small + 1, device=left.device))
     return Axis(small, large, left.int().to(device), (place - left).float().to(device), start.int().to(device),
                 tuple(start.tolist()))

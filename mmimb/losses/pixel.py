@@ -27,7 +27,7 @@ class PixelLoss(SegLoss):
             return 'it chooses among all pixels of the batch'
         if self.reduction == 'none':
             return "reduction='none' asks for a value per pixel"
-        return '' if self._has_formula() else self.exempt.get('rows', '')
+        return '' if self.has_formula else self.exempt.get('rows', '')
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         """Return the ``(N, *)`` losses of ``(N, C, *)`` logits, in their dtype; ignored pixels may hold any finite number."""
@@ -65,7 +65,7 @@ class PixelLoss(SegLoss):
         coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
         if reduction == 'mean':
             coefficient = coefficient.div_(self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
-        formula = self.formula(logits, target, valid, class_weight) if self._has_formula() else None
+        formula = self.formula(logits, target, valid, class_weight) if self.has_formula else None
         functions = implementation(upsample.mode, formula, logits)
         if formula is None:
             return strips.sum_over_strips(logits, coefficient, lambda z, images, rows: self.per_pixel(
@@ -76,8 +76,12 @@ class PixelLoss(SegLoss):
         target = target if functions is strips else _cleaned(target, valid)
         return formula.total(functions, logits, target, coefficient, upsample.align_corners)
 
-    def _has_formula(self) -> bool:
-        """Whether the formula is of the class that :meth:`per_pixel` is of, or of one derived from it."""
+    @property
+    def has_formula(self) -> bool:
+        """Whether the loss is one of our formulas, for which there are kernels.
+
+        The formula must be of the class that :meth:`per_pixel` is of, or of one derived from it.
+        """
         places = {name: place for place, kind in reversed(list(enumerate(type(self).__mro__))) for name in vars(kind)}
         return type(self).formula is not PixelLoss.formula and places['formula'] <= places['per_pixel']
 
