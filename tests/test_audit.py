@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from scanning import build, leaf, write_pair
 from mmimb.stats import BadLabelsError, scan_dataset
 from mmimb.stats.audit import finding_lines
 from mmimb.stats.findings import FINDINGS
+from mmimb.stats.image_file import sample_digest
 
 GOOD = {'g0': [[0, 1, 2, 3]] * 3, 'g1': [[3, 3, 2, 255]] * 3}
 
@@ -298,3 +300,14 @@ def test_strict_stops_at_the_first(root) -> None:
 def test_every_finding_has_a_test() -> None:
     text = Path(__file__).read_text(encoding='utf-8')
     assert [name for name in FINDINGS if f"'{name}'" not in text] == []
+
+
+def test_uncompressed_images_that_share_their_borders_are_no_copies(tmp_path) -> None:
+    image = np.zeros((512, 512, 3), np.uint8)
+    digests = set()
+    for i, value in enumerate((1, 2)):
+        image[200:320] = value
+        cv2.imwrite(str(tmp_path / f'{i}.bmp'), image)
+        with (tmp_path / f'{i}.bmp').open('rb') as file:
+            digests.add(sample_digest(file))
+    assert len(digests) == 2

@@ -78,8 +78,9 @@ def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     if (crops := getattr(args, 'crops', None)) is not None:
         whole_number('crops', crops, least=1)
         whole_number('seed', args.seed, least=0)
-    if in_parts and (args.html or crops):
-        raise ValueError('`html` and `crops` must come with a scan of all images (`html` with merge, too), got one of a part')
+    if in_parts and (args.html or crops or args.class_weight):
+        raise ValueError('`html`, `crops` and `class-weight` must come with a scan of all images (all but `crops` with merge, '
+                         'too), got one of a part')
     if args.no_object is not None and not args.class_weight:
         raise ValueError(f'`no-object` must come with --class-weight, got {args.no_object} alone')
     return read_scheme(args.class_weight, args.no_object) if args.class_weight else None
@@ -153,7 +154,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     run = describe_run(seconds, getattr(args, 'workers', None))
     if not part.complete:
         print('wrote', *write_part(part, out, run))
-        print(f'this is a part, {len(part.records)} of {part.subject.total} images; all are joined by: '
+        print(f'this is a part, {len(part.records)} of {part.subject.total} images, with {len(part.records.problems)} findings '
+              'that `merge` will name; all are joined by: '
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)

@@ -101,7 +101,8 @@ def _reduce_zero_label(part: Part, pixels: Array) -> Iterator[Entry]:
     values = [v for v in np.flatnonzero(images) if v not in (255, ignored)]
     highest = int(values[-1]) if values else -1
     zeros = f'value 0 is in {images[0]} labels ({100 * count[0] / max(count.sum(), 1):.1f} % of the pixels)'
-    if not setting and highest == classes:
+    beyond = classes < 255 and classes != ignored and images[classes] > images[classes + 1:255].sum()  # not a stray value
+    if not setting and beyond:
         yield None, (f'is False, but the labels hold values up to {classes} ({images[classes]} labels, {count[classes]} '
                      f'pixels) where the last of {classes} classes is {classes - 1}, and {zeros}: '
                      'the classes seem to begin at 1')

@@ -10,6 +10,7 @@ from .crops import CropCounts, count_crops
 from .part import Part
 from .reader import Reader
 from .scan import BadLabelsError, Progress, default_workers, read_files
+from .sources import label_files
 from .store import Store
 
 OTHER = {'train': 'val', 'val': 'train', 'test': 'train'}
@@ -42,8 +43,11 @@ class ScanJob:
             return None
         try:
             dataset = build_split(cfg, OTHER[split])
-            return dataset if len(dataset) else None
-        except (ValueError, TypeError, OSError):  # its own scan will say what is wrong with it
+            if not len(dataset):
+                return None
+            label_files(dataset)
+            return dataset
+        except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError):  # its own scan will say what is wrong
             return None
 
     def read(self, workers: int | None = None, *, resume: bool = False, progress: Progress | None = None,

@@ -89,7 +89,7 @@ def read_files(reader: Reader, workers: int | None = None, shard: tuple[int, int
         raise ValueError(f'`workers` must be an integer of at least 0, got {workers!r}')
     ranges = shard_ranges(reader.subject, shard)
     total = sum(stop - start for start, stop in ranges)
-    pieces = [] if store is None else store.load(reader)
+    pieces = [] if store is None else [piece for piece in store.load(reader) if _inside(piece, ranges)]
     finished, done = join(pieces), 0
     if len(finished):
         ranges = _without(ranges, finished.positions)
@@ -155,6 +155,11 @@ def _keep(fresh: list[Records], store: Store | None) -> Records:
     if store is not None:
         store.save(records)
     return records
+
+
+def _inside(piece: Records, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Return whether all of a finished piece belongs to this shard: one of another shard may lie beside it."""
+    return all(any(start <= position < stop for start, stop in ranges) for position in piece.positions.tolist())
 
 
 def _without(ranges: Sequence[tuple[int, int]], positions: Array) -> list[tuple[int, int]]:
