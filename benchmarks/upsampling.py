@@ -9,7 +9,7 @@ The stock path of cross-entropy is F.interpolate and F.cross_entropy(ignore_inde
 same loss; `compiled` is the stock path under torch.compile. The paths of a row take turns in one process; times are quantiles.
 Memory is what the peak grows by during forward and backward, the gradient of the logits included, in a fresh process per path.
 Writes results/upsampling_DEVICE.csv (rows of the same device, shape, loss and threads are replaced) and draws
-docs/upsampling.png from all of results/upsampling_*.csv.
+docs/upsampling.png from all of results/upsampling_*.csv (with --out only that file is written).
 """
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ def main() -> None:
             (step, 'CrossEntropyLoss') for step in args.steps]:
         task = {'shape': shape, 'loss': loss, 'device': device, 'threads': args.threads, 'repeats': args.repeats,
                 'clock': args.clock}
-        which = [path for path in paths if path != 'compiled'] if shape in STEPS else paths
-        save([{**row, **origin, 'clock': args.clock} for row in rows_of(task, which)], out)
-    subprocess.run([sys.executable, str(HERE / 'upsampling_chart.py')], check=True)
+        save([{**row, **origin, 'clock': args.clock} for row in rows_of(task, paths)], out)
+    if args.out is None:
+        subprocess.run([sys.executable, str(HERE / 'upsampling_chart.py')], check=True)
 
 
 if __name__ == '__main__':

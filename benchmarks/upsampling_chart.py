@@ -43,7 +43,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt
     rows = rows[::-1]
     names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'],
-                         f'threads: {row["threads"]}')) for row in rows]
+                         f'threads: {row["threads"]}', f'{row["clock"]} time')) for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 1.2 + 0.24 * len(rows)), sharey=True, layout='constrained')
     for axis, column, title in zip(axes, ('speedup', 'less_memory'), ('times faster', 'times less extra memory'), strict=True):
         axis.barh(names, [float(row[column]) for row in rows], color=[COLOURS[row['path']] for row in rows])

@@ -49,13 +49,14 @@ class Cells:
     """The samples of an axis by cell: between two neighbouring points, ``phases`` samples that are ``step`` apart.
 
     A cell that holds fewer samples is filled up with samples that lie elsewhere and count nowhere; the half cells beyond the
-    first and last point have that point on both sides. Long cells are listed in parts.
+    first and last point have that point on both sides, and the first is filled up in front. Long cells are listed in parts.
     """
 
     phases: int
     step: float
     left: Tensor  # (cells,) the point on the left, -1 before the first
     offset: Tensor  # (cells,) float64, how far the first sample is to the right of that point
+    start: int | None  # sample at phase 0 of the first cell, maybe before the first, if all cells lie side by side
     sample: Tensor  # (phases, cells) which sample it is; any that exists for those that count nowhere
     counts: Tensor  # (phases, cells) float64, 1 for a sample, 0 for a filling
     runs: tuple[tuple[int, int, int], ...]  # first cell, one past the last, and `left` of the first: neighbours side by side
@@ -63,7 +64,8 @@ class Cells:
 
     def part(self, start: int, stop: int) -> Cells:
         """Return the cells from ``start`` to ``stop - 1``; they keep no ``runs``."""
-        return Cells(self.phases, self.step, self.left[start:stop], self.offset[start:stop], self.sample[:, start:stop],
+        first = None if self.start is None else self.start + start * self.phases
+        return Cells(self.phases, self.step, self.left[start:stop], self.offset[start:stop], first, self.sample[:, start:stop],
                      self.counts[:, start:stop], (), self.stretch)
 
     def __len__(self) -> int:
@@ -83,12 +85,16 @@ def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> C
     parts = [(start + k, min(phases, count - k)) for start, count in held for k in range(0, count, phases)]
     start, count = (left.new_tensor(column) for column in zip(*parts, strict=True))
     phase = torch.arange(phases, device='cpu').view(-1, 1)
-    counts = phase < count
-    sample = torch.where(counts, start + phase, start)
     base = left[start]
-    offset = place[start] - base
+    front = torch.where(base < 0, phases - count, 0)
+    counts = (phase >= front) & (phase < front + count)
+    begin = start - front
+    sample = torch.where(counts, begin + phase, start)
+    offset = place[start] - front * step - base
     edge = (base < 0) | (base == small - 1)  # constant: a filling cannot leave the range of the ends
     beyond = (offset + (phases - 1) * step - 1).masked_fill(edge, 0).clamp(min=0).max()
     jumps = [0, *((base.diff() != 1).nonzero().flatten() + 1).tolist(), len(base)]
     runs = tuple((a, b, int(base[a])) for a, b in pairwise(jumps))
-    return Cells(phases, step, base, offset, sample, counts.double(), runs, float(1 + 2 * beyond))
+    side_by_side = bool((begin.diff() == phases).all())
+    return Cells(phases, step, base, offset, int(begin[0]) if side_by_side else None, sample, counts.double(), runs,
+                 float(1 + 2 * beyond))

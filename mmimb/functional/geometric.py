@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from .axes import Cells, cells
-from .phases import Adjustment, Labels, added, multiplied
+from .phases import LOG2_E, Adjustment, Labels, added, multiplied
 
 ANCHOR = 8  # samples between two calls of exp: bounds the rounding that multiplications add up
-STRIP = 5 << 16  # elements of an array of a strip: of the four of them, a core's cache holds some
+STRIP = 13 << 15  # elements of an array of a strip: of the four of them, a core's cache holds some
 REACH = {torch.float32: 40.0, torch.float64: 300.0}  # exp(2 * reach) and its inverse are far from the limits of the dtype
 
 
@@ -29,24 +29,27 @@ class Strip:
 
     ``exps`` holds exponentials at one phase along y, and the factors that lead to the phase above (or both as logarithms);
     ``sums`` the sums over phases along y of gradients g_k and of k g_k; ``low`` both of either at low resolution with the ends
-    repeated. ``pixel`` tells which output pixels are walked over, ``counts`` which of them are no filling, both
-    ``(phases along y, P)``, and ``base`` where their entries of channel 0 are in a flat array.
+    repeated. ``base`` tells where the samples' entries of channel 0 are in a flat array. The strip needs the logits of the rows
+    ``support``, of which ``above`` and ``below`` are those above and below each row of cells.
     """
 
-    def __init__(self, memory: Tensor, channels: int, rows: Cells, cols: Cells, size: tuple[int, int]) -> None:
-        self.rows, self.cols = len(rows), cols
-        self.size = self.rows * len(cols)
+    def __init__(self, memory: Tensor, channels: int, rows: Cells, cols: Cells, low: torch.Size) -> None:
+        self.rows, self.cols = rows, cols
+        self.size = len(rows) * len(cols)
         shape = (2, 2, cols.phases, channels, self.size)
         self.exps, self.sums = memory[:math.prod(shape)].view(shape)
-        self.low = memory.new_empty(2, channels, self.rows, size[0] + 2)
+        self.exps_at, self.sums_at = self.grid(self.exps).unbind(1), self.grid(self.sums).unbind(1)  # each phase along x
+        self.low = memory.new_empty(2, channels, len(rows), low[1] + 2)
+        above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=low[0] - 1)
+        first = int(above[0])
+        self.support = slice(first, int(below[-1]) + 1)
+        self.above, self.below = _span(above - first), _span(below - first)
         self.offset = cols.offset.to(memory.dtype)
         self.base = (torch.arange(cols.phases).view(-1, 1) * (channels * self.size) + torch.arange(self.size)).flatten()
-        self.pixel = (rows.sample[:, None, :, None] * size[1] + cols.sample[:, None, :]).flatten(1)
-        self.counts = (rows.counts[:, None, :, None] * cols.counts[:, None, :]).flatten(1).to(memory.dtype)
 
     def grid(self, array: Tensor) -> Tensor:
         """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
-        return array.unflatten(-1, (self.rows, -1))
+        return array.unflatten(-1, (len(self.rows), -1))
 
     def points(self, side: int) -> Tensor:
         """Return from :attr:`low` what is left (1) or right (2) of every cell."""
@@ -70,40 +73,56 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
     grad = torch.zeros(logits.shape, dtype=coefficient.dtype) if gradient else None
     for start in range(0, len(rows), size):
         part = rows.part(start, start + size)
-        strip = Strip(memory, channels, part, cols, (width, target.shape[2]))
+        strip = Strip(memory, channels, part, cols, logits.shape[2:])
         for image in range(len(logits)):
-            labels = _labels(strip, target[image].flatten(), coefficient[image].flatten(), adjustment.margin)
+            labels = _labels(strip, target[image], coefficient[image], adjustment.margin)
             into = None if grad is None else grad[image]
-            total += _walk(strip, part, logits[image], labels, adjustment, into)
+            total += _walk(strip, logits[image], labels, adjustment, into)
     if grad is not None and adjustment.scale is not None:
         grad.mul_(adjustment.scale.view(-1, 1, 1))
     return total.to(coefficient.dtype), grad
 
 
 def _labels(strip: Strip, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
-    """Sort the ``(H * W,)`` labels and coefficients of an image by phase and cell."""
-    pixel, shape = strip.pixel.flatten(), strip.pixel.shape
-    label = target.index_select(0, pixel).clamp_(0, strip.low.shape[1] - 1).view(shape)  # some times faster than target[pixel]
-    weight = coefficient.index_select(0, pixel).view(shape).mul_(strip.counts)
-    shift = None if margin is None else -margin.index_select(0, label.flatten()).view(shape)
-    return Labels(label.mul_(strip.size).add_(strip.base), weight, shift)
+    """Sort the ``(H, W)`` labels and coefficients of an image by phase and cell."""
+    label = _sorted(strip, target).clamp_(0, strip.low.shape[1] - 1)
+    shift = None if margin is None else -margin.index_select(0, label.flatten()).view_as(label)
+    return Labels(torch.add(strip.base, label, alpha=strip.size, out=label), _sorted(strip, coefficient), shift)
 
 
-def _walk(strip: Strip, rows: Cells, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
+def _sorted(strip: Strip, image: Tensor) -> Tensor:
+    """Return ``(H, W)`` numbers as ``(phases along y, P)``, 0 for fillings."""
+    rows, cols = strip.rows, strip.cols
+    if rows.start is None or cols.start is None:
+        pixel = rows.sample[:, None, :, None] * image.shape[1] + cols.sample[:, None, :]
+        counts = (rows.counts[:, None, :, None] * cols.counts[:, None, :]).to(image.dtype)
+        return image.flatten().index_select(0, pixel.flatten()).view_as(pixel).mul_(counts).flatten(1)
+    cells = image.new_zeros(len(rows), rows.phases, len(cols), cols.phases)
+    frame = cells.view(len(rows) * rows.phases, -1)
+    held = image[max(rows.start, 0):rows.start + len(frame), max(cols.start, 0):cols.start + frame.shape[1]]
+    top, side = max(-rows.start, 0), max(-cols.start, 0)
+    frame[top:top + len(held), side:side + held.shape[1]] = held
+    return cells.permute(1, 3, 0, 2).flatten(1)
+
+
+def _span(points: Tensor) -> slice | Tensor:
+    """Return neighbouring points as a slice, which is faster than their numbers."""
+    return slice(int(points[0]), int(points[-1]) + 1) if bool((points.diff() == 1).all()) else points
+
+
+def _walk(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
     """Return the sum over a strip of ``(C, h, w)`` logits and add its gradient to ``grad``, but for the scale."""
-    height = logits.shape[1]
-    above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=height - 1)
-    first = int(above[0])
-    low = logits[:, first:int(below[-1]) + 1].to(strip.low.dtype)
+    low = logits[:, strip.support].to(strip.low.dtype)
     low = low if adjustment.scale is None else low * adjustment.scale.view(-1, 1, 1)
     low = low if adjustment.bias is None else low + adjustment.bias.view(-1, 1, 1)
-    low, multiply = _ranged(low, adjustment, REACH[low.dtype] / (rows.stretch * strip.cols.stretch))
-    _begin(strip, rows, low.index_select(1, above - first), low.index_select(1, below - first), multiply)
+    low, multiply = _ranged(low, adjustment, REACH[low.dtype] / (strip.rows.stretch * strip.cols.stretch))
+    _begin(strip, low[:, strip.above], low[:, strip.below], multiply)
     sums = None if grad is None else strip.sums
     total = (multiplied if multiply else added)(strip.exps[0], strip.exps[1], labels, adjustment, sums)
     if grad is not None:
-        top, bottom = _corners(strip, rows)
-        grad.index_add_(1, above, top).index_add_(1, below, bottom)
+        for points, part in zip((strip.above, strip.below), _corners(strip), strict=True):
+            rows = grad[:, strip.support]
+            rows[:, points].add_(part) if isinstance(points, slice) else rows.index_add_(1, points, part)
     return total
 
 
@@ -122,39 +141,41 @@ def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, 
     return low, float(low.amin()) >= shift - 2 * reach and not exact
 
 
-def _begin(strip: Strip, rows: Cells, top: Tensor, bottom: Tensor, multiply: bool) -> None:
+def _begin(strip: Strip, top: Tensor, bottom: Tensor, multiply: bool) -> None:
     """Fill ``strip.exps`` for the last phase along y, from the ``(C, rows, w)`` logits above and below each row of cells."""
-    value, up = strip.low[..., 1:-1]
+    rows, (value, up) = strip.rows, strip.low[..., 1:-1]
     torch.sub(bottom, top, out=up)
     last = rows.offset + (rows.phases - 1) * rows.step
     torch.addcmul(top, up, last.to(up.dtype).view(-1, 1), out=value)
     up.mul_(-rows.step)
     strip.low[..., 0] = strip.low[..., 1]
     strip.low[..., -1] = strip.low[..., -2]
-    exps, free = strip.grid(strip.exps), strip.grid(strip.sums)
+    if multiply:
+        strip.low.mul_(LOG2_E)
+    exps, free = strip.exps_at, strip.sums_at
     left, right = strip.points(1), strip.points(2)
-    way = torch.sub(right, left, out=free[:, 0])
-    factor = torch.mul(way, strip.cols.step, out=free[:, -1]).exp_() if multiply and strip.cols.phases > 1 else None
+    way = torch.sub(right, left, out=free[0])
+    factor = torch.mul(way, strip.cols.step, out=free[-1]).exp2_() if multiply and strip.cols.phases > 1 else None
     for k in range(strip.cols.phases):
         if factor is not None and k % ANCHOR:
-            torch.mul(exps[:, k - 1], factor, out=exps[:, k])
+            torch.mul(exps[k - 1], factor, out=exps[k])
             continue
-        torch.addcmul(left, way, strip.offset + k * strip.cols.step, out=exps[:, k])
+        torch.addcmul(left, way, strip.offset + k * strip.cols.step, out=exps[k])
         if multiply:
-            exps[:, k].exp_()
+            exps[k].exp2_()
 
 
-def _corners(strip: Strip, rows: Cells) -> tuple[Tensor, Tensor]:
+def _corners(strip: Strip) -> tuple[Tensor, Tensor]:
     """Return the gradients of the ``(C, rows, w)`` logits above and below each row of cells; ``strip.sums`` are used up."""
-    sums = strip.grid(strip.sums)
+    rows, sums = strip.rows, strip.sums_at
     for k in reversed(range(1, strip.cols.phases)):
-        sums[:, k - 1].add_(sums[:, k])
+        sums[k - 1].add_(sums[k])
     for k in range(2, strip.cols.phases):
-        sums[:, 1].add_(sums[:, k])  # phase j has been in j of these
-    right = torch.mul(sums[:, 0], strip.offset, out=strip.grid(strip.exps)[:, 0])
+        sums[1].add_(sums[k])  # phase j has been in j of these
+    right = torch.mul(sums[0], strip.offset, out=strip.exps_at[0])
     if strip.cols.phases > 1:
-        right.add_(sums[:, 1], alpha=strip.cols.step)
-    left = sums[:, 0].sub_(right)
+        right.add_(sums[1], alpha=strip.cols.step)
+    left = sums[0].sub_(right)
     low = strip.low.zero_()
     for start, stop, point in strip.cols.runs:
         low[..., point + 1:point + 1 + stop - start].add_(left[..., start:stop])

@@ -1,6 +1,7 @@
 """The phases along y of a strip of up-sampled logits: softmax, loss and slopes, one phase at a time (see geometric.py)."""
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from .cross_entropy import TINY
 
+LOG2_E = math.log2(math.e)  # powers of 2 are computed twice as fast as powers of e
 FLOOR = -60.0  # its exponential counts for nothing beside 1; below it, numbers become denormal, with which CPUs are slow
 
 
@@ -36,42 +38,51 @@ class Labels(NamedTuple):
 def multiplied(exps: Tensor, up: Tensor, labels: Labels, adjustment: Adjustment, sums: Tensor | None) -> Tensor:
     """Walk up the phases along y, multiplying exponentials; return the loss of the strip, and fill ``sums`` if given."""
     flat = exps.view(-1)
-    total = torch.zeros((), dtype=torch.float64)
-    for k in reversed(range(len(labels.at))):
-        at = labels.at[k]
-        own = plain = flat.index_select(0, at)
+    loss = torch.empty_like(labels.coefficient)
+    own, mass = flat.new_empty(2, loss.shape[1])
+    for k in reversed(range(len(loss))):
+        at, weight = labels.at[k], labels.coefficient[k]
+        torch.index_select(flat, 0, at, out=own)
         shift = _shift(exps, labels, k, adjustment.relief, 0.0)
         if shift is not None:  # the label's logit, and only its, depends on the label
-            own = plain * shift.exp_()
-            flat.index_copy_(0, at, own)
-        mass = exps.sum(1).flatten()
-        total += _collect(exps, mass, (mass / own).log_(), labels, k, adjustment.gamma, sums)
+            plain = own.clone()
+            flat.index_copy_(0, at, own.mul_(shift.exp_()))
+        torch.sum(exps, 1, out=mass.view(len(exps), -1))
+        torch.div(mass, own, out=loss[k])
+        if adjustment.gamma != 0:
+            weight = _focus(loss[k].log_(), weight, adjustment.gamma)
+        if sums is not None:
+            _collect(exps, weight, mass, labels, k, sums)
         if shift is not None:
             flat.index_copy_(0, at, plain)
         if k:
             exps.mul_(up)
-    return total
+    loss = loss if adjustment.gamma != 0 else loss.log_()
+    return loss.mul_(labels.coefficient).sum()
 
 
 def added(last: Tensor, up: Tensor, labels: Labels, adjustment: Adjustment, sums: Tensor | None) -> Tensor:
     """Do the same for logits of any range: add logarithms, and take ``exp`` of every sample below its maximum."""
     exps = torch.empty_like(last)
     flat = exps.view(-1)
-    total = torch.zeros((), dtype=torch.float64)
-    for k in reversed(range(len(labels.at))):
-        torch.add(last, up, alpha=len(labels.at) - 1 - k, out=exps)
-        at = labels.at[k]
+    loss = torch.empty_like(labels.coefficient)
+    for k in reversed(range(len(loss))):
+        torch.add(last, up, alpha=len(loss) - 1 - k, out=exps)
+        at, weight = labels.at[k], labels.coefficient[k]
         own = flat.index_select(0, at)
         shift = _shift(exps, labels, k, adjustment.relief, torch.finfo(exps.dtype).min)
         if shift is not None:
             own += shift
             flat.index_copy_(0, at, own)
         most = exps.amax(1, keepdim=True)
-        exps.sub_(most).clamp_(min=FLOOR).exp_()
+        exps.sub_(most).clamp_(min=FLOOR).mul_(LOG2_E).exp2_()
         mass = exps.sum(1).flatten()
-        own -= most.flatten()
-        total += _collect(exps, mass, mass.log().sub_(own), labels, k, adjustment.gamma, sums)
-    return total
+        torch.sub(mass.log(), own.sub_(most.flatten()), out=loss[k])
+        if adjustment.gamma != 0:
+            weight = _focus(loss[k], weight, adjustment.gamma)
+        if sums is not None:
+            _collect(exps, weight, mass, labels, k, sums)
+    return loss.mul_(labels.coefficient).sum()
 
 
 def _shift(values: Tensor, labels: Labels, k: int, relief: Tensor | None, lowest: float) -> Tensor | None:
@@ -87,30 +98,36 @@ def _shift(values: Tensor, labels: Labels, k: int, relief: Tensor | None, lowest
     return given if margin is None else given + margin
 
 
-def _collect(exps: Tensor, mass: Tensor, loss: Tensor, labels: Labels, k: int, gamma: float, sums: Tensor | None) -> Tensor:
-    """Return the weighted loss of phase k and add its gradient, softmax minus label, to both sums.
+def _focus(loss: Tensor, weight: Tensor, gamma: float) -> Tensor:
+    """Turn the cross-entropies of ``(P,)`` samples into focal losses; return the weights times the slopes of the change."""
+    share = (-loss).exp()
+    miss = (-(-loss).expm1()).clamp_(min=TINY)
+    focus = miss.pow(gamma)
+    slope = (gamma * focus / miss).mul_(loss).mul_(share).add_(focus)
+    loss.mul_(focus)
+    return slope.mul_(weight)
+
+
+def _collect(exps: Tensor, weight: Tensor, mass: Tensor, labels: Labels, k: int, sums: Tensor) -> None:
+    """Add the gradient of phase k, weighted softmax minus label, to both sums; phase j is in ``times_k`` j times.
 
     Args:
         exps: Exponentials of the adjusted logits.
-        mass: ``(P,)`` their sums over the classes.
-        loss: ``(P,)`` minus the logarithms of the labels' shares.
+        weight: ``(P,)`` weights of the samples.
+        mass: ``(P,)`` sums of the exponentials over the classes.
     """
-    weight = labels.coefficient[k]
-    if gamma != 0:
-        miss = (-(-loss).expm1()).clamp_(min=TINY)
-        focus = miss.pow(gamma)
-        total = (focus * loss).mul_(weight).sum()
-        weight = weight * (focus + gamma * focus / miss * loss * (-loss).exp())  # d(focus * loss) / d(loss)
+    plain, times_k = sums
+    rate = (weight / mass).view(len(exps), 1, -1)
+    behind = len(labels.at) - 1 - k  # how many phases have been here
+    into = times_k if k and not behind else plain
+    if behind == 0:
+        torch.mul(exps, rate, out=into)
+    elif behind == 1:
+        torch.addcmul(times_k, exps, rate, out=plain)
     else:
-        total = (weight * loss).sum()
-    if sums is not None:
-        plain, times_k = sums
-        rate = (weight / mass).view(len(exps), 1, -1)
-        begins = k == len(labels.at) - 1  # phases come last first
-        torch.mul(exps, rate, out=plain) if begins else plain.addcmul_(exps, rate)
-        plain.view(-1).index_add_(0, labels.at[k], weight, alpha=-1)
-        if k:  # phase j has been in k = 1 ... j of these, thus j times
-            times_k.copy_(plain) if begins else times_k.add_(plain)
-        elif begins:
-            times_k.zero_()
-    return total
+        plain.addcmul_(exps, rate)
+    into.view(-1).scatter_add_(0, labels.at[k], weight.neg())
+    if k and behind:
+        times_k.add_(plain)
+    elif not (k or behind):
+        times_k.zero_()

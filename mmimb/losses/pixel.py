@@ -97,7 +97,7 @@ class PixelLoss(SegLoss):
         if self.normalize == 'weights':
             valid = valid if weight is None else valid * weight
             valid = valid if used is None else valid * used
-        total = valid.sum()
+        total = valid.count_nonzero() if valid.dtype == torch.bool else valid.sum()
         if self.sync_avg and dist.is_available() and dist.is_initialized():
             total = total.double() / dist.get_world_size()
             dist.all_reduce(total)
