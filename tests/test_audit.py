@@ -245,6 +245,26 @@ def test_one_label_of_two_images_is_no_copy(root) -> None:
     assert only(found, 'duplicate_image') == copies
 
 
+def test_roots_of_joined_datasets_tell_equal_names_apart(root, tmp_path_factory) -> None:
+    """A copy under another root is found, a stray label in a folder that two datasets read is found once."""
+    second = tmp_path_factory.mktemp('second') / 'city'
+    shutil.copytree(root, second)
+    write_pair(root, 'stray', label())[0].unlink()
+    both = [leaf(root), leaf(second), leaf(root, seg_map_suffix='.png', img_suffix='.jpg')]
+    found = scan_dataset(build(dict(type='ConcatDataset', datasets=both)), 0)
+    assert {*found.audit} == {'duplicate_image', 'duplicate_label', 'unlisted_label'}
+    assert [tuple(one.values()) for one in found.audit['duplicate_image']['files']] == [
+        (f'city/images/train/{name}.jpg', f"has the content of '{root.name}/images/train/{name}.jpg'") for name in GOOD]
+    assert [one['file'] for one in found.audit['unlisted_label']['files']] == [f'{root.name}/annotations/train/stray.png']
+
+
+def test_images_of_another_split_are_read_with_its_own_backend(root) -> None:
+    """Files of other machines are known by their paths."""
+    far = [dict(type='LoadImageFromFile', backend_args=dict(backend='http')), dict(type='LoadAnnotations')]
+    found = scan(root, pipeline=far, other=build(leaf(root, ann_file=_list(root, 'g1'), pipeline=far)))
+    assert [one['file'] for one in found.audit['in_both_splits']['files']] == ['images/train/g1.jpg']
+
+
 def test_files_in_training_and_validation(root) -> None:
     write_pair(root, 'own', label(), 'val')
     shutil.copy(root / 'images/train/g1.jpg', root / 'images/val/copied.jpg')

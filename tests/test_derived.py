@@ -133,10 +133,11 @@ RARE = stats((10 ** 6, 500, 400), images=(900, 3, 400), num_images=900)
 
 
 @pytest.mark.parametrize(('base', 'left'), [
-    (f'model = dict(decode_head=dict(loss_decode={CE}))', 1), (f'model = dict(decode_head=dict(loss_decode=[{CE}, {CE}]))', 1),
+    (f'model = dict(decode_head=dict(loss_decode={CE}))', 1), (f'model = dict(decode_head=dict(loss_decode=[{CE}, {CE}]))', 0),
+    (f'model = dict(decode_head=dict(loss_cls={CE}, loss_mask={CE}))', 0),
     ('model = dict(decode_head=dict())', 1), (f'model = dict(decode_head=[dict(loss_decode={CE})] * 2)', 0),
     (f'model = dict(decode_head=dict(), auxiliary_head=[dict(loss_decode={CE})])', 1), ('x = 1', 0)],
-    ids=['dict', 'list of losses', 'none', 'list of heads', 'auxiliary list', 'no model'])
+    ids=['dict', 'list of losses', 'own losses', 'none', 'list of heads', 'auxiliary list', 'no model'])
 @pytest.mark.parametrize('rest', [
     'train_cfg = dict(by_epoch=True)\ntrain_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True))',
     'val_evaluator = [dict(type="IoUMetric"), dict(type="B")]\ntrain_dataloader = dict()', 'test_evaluator = None'])
@@ -149,13 +150,18 @@ def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
     child = read_config(str(tmp_path / 'child.py'))
     assert '_delete_' not in child.pretty_text
     heads = {key: head for key, head in (child.get('model') or {}).items() if isinstance(head, dict)}
-    assert len(heads) == left
+    kept = [key for key, head in heads.items() if head == cfg.model[key]]
+    assert len(heads) - len(kept) == left
     for key, head in heads.items():
+        if key in kept:
+            reason = next(reason for reason in suggestion.reasons if f'`model.{key}' in reason)
+            assert ('of its own (loss_cls, loss_mask)' if 'loss_cls' in head else '.loss_decode` is a list') in reason
+            continue
         old = cfg.model[key].get('loss_decode')
         factor = {'loss_weight': 0.4} if isinstance(old, dict) else {}
         assert head.loss_decode == {'type': 'mmimb.LogitAdjustmentLoss', 'stats': 'r.json', **factor}
     several = [key for key, head in (cfg.get('model') or {}).items() if isinstance(head, list)]
-    assert [reason for reason in suggestion.reasons if 'restate it' in reason] == [
+    assert [reason for reason in suggestion.reasons if '_head` is a list' in reason] == [
         f"`model.{key}` is a list: restate it in your config in full, with the loss dict(type='mmimb.LogitAdjustmentLoss', "
         'stats=stats).' for key in several]
     expected = {'type': 'mmimb.RepeatFactorSampler', 'stats': 'r.json', **({'infinite': False} if 'by_epoch' in rest else {})}

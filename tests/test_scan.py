@@ -182,6 +182,12 @@ def test_report_round_trip(folder, tmp_path) -> None:
         path.write_text(text, encoding='latin-1')
         with pytest.raises(ValueError, match='a new file or a report to replace'):
             check_report_path(path)
+    path.unlink()
+    assert check_report_path(path) == path  # what is left of a report can go
+    for write in (lambda: np.savez(arrays, x=first[0]), lambda: arrays.write_bytes(b'PK')):
+        write()
+        with pytest.raises(ValueError, match=rf"leave other files alone, got .*{arrays.name}', which"):
+            check_report_path(path)
 
 
 def test_a_failed_write_leaves_the_old_report(folder, tmp_path, monkeypatch) -> None:

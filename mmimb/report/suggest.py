@@ -46,9 +46,8 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
     found = derive(stats)
     loss, reason = _loss(found, report)
     reasons = [reason]
-    lines, restated = _heads(loss, cfg.get('model') or {})
-    reasons += [f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.'
-                for path in restated]
+    lines, left = _heads(loss, cfg.get('model') or {})
+    reasons += left
     sampler = []
     if found.rare_images:
         sampler = [f'train_dataloader = dict(sampler={_sampler(cfg)})']
@@ -78,19 +77,25 @@ def _loss(found: Derived, report: str) -> tuple[dict[str, Any], str]:
 
 
 def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the lines of ``model = ...`` and the heads that a child config cannot change in one line."""
-    parts, restated = [], []
+    """Return the lines of ``model = ...``, and what to do about heads that a child config cannot change in one line."""
+    parts, left = [], []
     for path in ('decode_head', 'auxiliary_head'):
         head = model.get(path)
+        old = head.get('loss_decode') if isinstance(head, Mapping) else None
+        own = [key for key in head if key.startswith('loss_')] if isinstance(head, Mapping) and old is None else []
         if isinstance(head, (list, tuple)):
-            restated.append(path)
+            left.append(f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.')
+        elif isinstance(old, (list, tuple)):
+            left.append(f'`model.{path}.loss_decode` is a list, which some heads count on: restate it in your config in full, '
+                        f'with the loss {_call(loss)} in the place of those that learn the classes.')
+        elif own:
+            left.append(f'`model.{path}` computes losses of its own ({", ".join(own)}) and has no place for another.')
         elif isinstance(head, Mapping):
-            old = head.get('loss_decode')
             factor = old.get('loss_weight', 1.0) if isinstance(old, Mapping) else 1.0
             values = {**loss, **({} if factor == 1 else {'loss_weight': factor})}
             call = _call(values, delete='loss_decode' in head)  # where there is nothing to delete, the key would stay
             parts.append(f'    {path}=dict(loss_decode={call})')
-    return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], restated
+    return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], left
 
 
 def _call(values: Mapping[str, Any], *, delete: bool = False) -> str:

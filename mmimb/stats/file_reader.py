@@ -133,10 +133,10 @@ class FileReader:
         return digest
 
 
-def digest_at(path: str) -> bytes:
+def digest_at(path: str, backend_args: Any) -> bytes:
     """Return the digest of an image of which nothing else is wanted; nothing if it cannot be read."""
     try:
-        if not is_local(path, None):
+        if not is_local(path, backend_args):
             return content_digest(os.fsencode(path))
         with open(path, 'rb') as file:
             return sample_digest(file)

@@ -1,6 +1,7 @@
-"""Many file names in one block of memory, which worker processes can share."""
+"""File names that are the same on every machine, and many of them in one block of memory that processes share."""
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -70,3 +71,30 @@ class NamesBuilder:
     def names(self) -> Names:
         """Return all names so far."""
         return Names(np.frombuffer(bytes(self._data), np.uint8))
+
+
+def root_names(parts: list[Any]) -> list[str]:
+    """Return what tells the data roots of datasets apart, the last folders of each; nothing if they have the same one."""
+    roots = [str(getattr(leaf, 'data_root', None) or '').replace('\\', '/') for leaf in parts]
+    folders = [posixpath.normpath(root).split('/') for root in roots]
+    different = {tuple(folder) for folder in folders}
+    if len(different) == 1:
+        return [''] * len(parts)
+    depths = range(1, max(map(len, folders)) + 1)
+    depth = next(n for n in depths if len({folder[-n:] for folder in different}) == len(different))
+    return [posixpath.join(*folder[-depth:]) for folder in folders]
+
+
+def relative_name(path: str, leaf: Any, key: str, below: str = '') -> str:
+    """Return ``path`` relative to the data root of ``leaf``, or to its folder of ``data_prefix[key]``, with forward slashes.
+
+    ``below`` is put in front.
+    """
+    plain = path.replace('\\', '/')
+    name = posixpath.basename(plain) if posixpath.isabs(path) else posixpath.normpath(path)
+    for root in (getattr(leaf, 'data_root', None), (getattr(leaf, 'data_prefix', None) or {}).get(key)):
+        start = str(root).replace('\\', '/').rstrip('/') + '/' if root else ''
+        if start and plain.startswith(start):
+            name = posixpath.normpath(plain[len(start):].lstrip('/'))
+            break
+    return posixpath.join(below, name)

@@ -31,6 +31,7 @@ class Reader:
         self.image_loaders = [image_loader(leaf) for leaf in self.leaves]
         self.ignore_index = [int(leaf.ignore_index) if ignore_index is None else ignore_index for leaf in self.leaves]
         self.other_files: LabelFiles | None = None if other is None else label_files(other)
+        self.other_loaders = [] if other is None else [image_loader(leaf) for leaf in leaves(other)]
         self.num_classes = len(class_names(dataset))
         self.subject: Subject = describe(dataset, self.files, split, self.ignore_index, self.other_files, other_split)
         self._table: tuple[Any, Array] | None = None
@@ -64,8 +65,10 @@ class Reader:
                 FileReader(self, builder, position).read()
             else:
                 info = self.info(position)
-                stamp = file_stamp(info['seg_map_path'], info.get('img_path'))
-                builder.add(position, b'', digest_at(info.get('img_path') or info['seg_map_path']), stamp=stamp)
+                files, at = self._find(position)
+                loader = self.other_loaders[int(files.source[at])]
+                digest = digest_at(info.get('img_path') or info['seg_map_path'], getattr(loader, 'backend_args', None))
+                builder.add(position, b'', digest, stamp=file_stamp(info['seg_map_path'], info.get('img_path')))
         return builder.records()
 
     def training_table(self, info: Any) -> Array:

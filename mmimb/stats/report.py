@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -31,7 +32,7 @@ def check_report_path(path: str | Path) -> Path:
     """Return ``path`` if a report can be written there: before a long scan, not after it.
 
     Raises:
-        ValueError: The name does not end in ``.json``, or a file is there that is no report.
+        ValueError: The name does not end in ``.json``, or a file is there, or beside it the ``.npz``, that is of no report.
         OSError: Its folder is no folder or cannot be written to.
     """
     path = Path(path)
@@ -42,6 +43,10 @@ def check_report_path(path: str | Path) -> Path:
         raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
     if path.exists() and not _is_report(path):
         raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
+    arrays = path.with_suffix('.npz')
+    if arrays.exists() and not _is_reports(arrays):
+        raise ValueError(f'`out` must leave other files alone, got {str(path)!r}, beside which lies {arrays.name!r}, '
+                         'which is of no report')
     return path
 
 
@@ -52,6 +57,15 @@ def _is_report(path: Path) -> bool:
     except (ValueError, OSError):
         return False
     return isinstance(data, dict) and ('pixels' in data or 'part' in data)
+
+
+def _is_reports(path: Path) -> bool:
+    """Whether an ``.npz`` belongs to a report, or a part of one, of any format version."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return not {'indptr.npy', 'subject.npy'}.isdisjoint(file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = None, *,

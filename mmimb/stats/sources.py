@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .names import Array, Names, NamesBuilder
+from .names import Array, Names, NamesBuilder, relative_name, root_names
 
 
 def leaves(dataset: Any) -> list[Any]:
@@ -26,7 +25,8 @@ class LabelFile:
 
     Args:
         path: What the dataset's loader opens.
-        name: The same relative to the data root, with forward slashes: equal on every machine.
+        name: The same relative to the data root, with forward slashes: equal on every machine. Where datasets with several
+            roots are joined, the last folders of the root come first.
         source: Which of :func:`leaves` it belongs to.
         index: Where it is in that dataset.
     """
@@ -79,7 +79,7 @@ def label_files(dataset: Any) -> LabelFiles:
     source, index = array('i'), array('q')
     seen: set[bytes] = set()
     parts = leaves(dataset)
-    for number, leaf in enumerate(parts):
+    for number, (leaf, root) in enumerate(zip(parts, root_names(parts), strict=True)):
         leaf.full_init()
         for at in range(len(leaf)):
             info = leaf.get_data_info(at)
@@ -90,8 +90,8 @@ def label_files(dataset: Any) -> LabelFiles:
             if key in seen:
                 continue
             seen.add(key)
-            labels.add(relative_name(path, leaf, 'seg_map_path'))
-            images.add('' if image is None else relative_name(image, leaf, 'img_path'))
+            labels.add(relative_name(path, leaf, 'seg_map_path', root))
+            images.add('' if image is None else relative_name(image, leaf, 'img_path', root))
             source.append(number)
             index.append(at)
     if not index:
@@ -180,13 +180,3 @@ def _flat(transform: Any) -> Iterator[Any]:
             yield from _flat(part)
     else:
         yield transform
-
-
-def relative_name(path: str, leaf: Any, key: str) -> str:
-    """Return ``path`` below the data root of ``leaf``, or below its folder of ``data_prefix[key]``, with forward slashes."""
-    for root in (getattr(leaf, 'data_root', None), (getattr(leaf, 'data_prefix', None) or {}).get(key)):
-        start = str(root).replace('\\', '/').rstrip('/') + '/' if root else ''
-        plain = path.replace('\\', '/')
-        if start and plain.startswith(start):
-            return posixpath.normpath(plain[len(start):].lstrip('/'))
-    return posixpath.basename(path.replace('\\', '/')) if posixpath.isabs(path) else posixpath.normpath(path)

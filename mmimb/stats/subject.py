@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import __version__
-from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, is_plain, label_loaders, leaves, relative_name
+from .names import relative_name, root_names
+from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, is_plain, label_loaders, leaves
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,16 @@ def _notes(parts: list[Any]) -> Iterator[str]:
 
 def _unlisted(parts: list[Any], files: LabelFiles) -> Iterator[str]:
     """Yield the label files below the folders of datasets that list their images by folder and have no image for them."""
-    for leaf in parts:
+    known = set(files.labels)
+    for leaf, root in zip(parts, root_names(parts), strict=True):
         folder = (getattr(leaf, 'data_prefix', None) or {}).get('seg_map_path')
         suffix = getattr(leaf, 'seg_map_suffix', None)
         listed = getattr(leaf, 'ann_file', '') and not os.path.isdir(leaf.ann_file)
         if not folder or not suffix or listed or getattr(leaf, '_indices', None) is not None or not os.path.isdir(folder):
             continue
-        known = set(files.labels)
         for here, _, names in sorted(os.walk(folder)):
             for file in sorted(names):
-                name = relative_name(os.path.join(here, file), leaf, 'seg_map_path')
+                name = relative_name(os.path.join(here, file), leaf, 'seg_map_path', root)
                 if file.endswith(suffix) and name not in known and not file.startswith('.'):
+                    known.add(name)
                     yield name
