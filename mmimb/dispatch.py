@@ -1,6 +1,7 @@
 """The one place that decides how a loss gets from low-resolution logits to labels of full resolution."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +10,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from .functional import strips
@@ -94,7 +97,14 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
             return kernels
     if mode == 'fused':
         raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' here ({reason}), got 'fused'")
+    _say_once(reason)
     return strips
+
+
+@torch.compiler.disable
+@cache
+def _say_once(reason: str) -> None:
+    print_log(f"upsample='auto' goes by strips, for {reason}", 'current', logging.INFO)
 
 
 @cache

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmimb import kernels
 from mmimb.dispatch import Upsample, implementation
+from mmimb.kernels import elementwise
 
 MAPS = [case for case in CASES if not MODELS.build(dict(case.cfg)).obstacle]
 
@@ -60,6 +61,19 @@ def test_without_gradient(formula, size) -> None:
     assert not loss.requires_grad
     assert loss == both(function, *case, **options)[0]
     assert torch.equal(case[0], before)
+
+
+@pytest.mark.parametrize('formula', FORMULAS)
+def test_validation_computes_no_slopes(formula, monkeypatch) -> None:
+    logits, target, coefficient = inputs('2', 5)
+    seen = []
+    run = elementwise.run_slopes
+    monkeypatch.setattr(elementwise, 'run_slopes', lambda *args, **how: seen.append(how['dtype']) or run(*args, **how))
+    function, options = getattr(kernels, f'upsampled_{formula}'), chosen(formula, 5, True)
+    with torch.no_grad():
+        function(logits.requires_grad_(), target, coefficient, **options)
+    function(logits, target, coefficient, **options)
+    assert seen == ([] if formula == 'cross_entropy' else [None, torch.float32])
 
 
 @pytest.mark.parametrize('size', ['4', 'same'])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from torch.testing import assert_close
 
-from mmimb.dispatch import MODES
+from mmimb.dispatch import MODES, implementation
+from mmimb.functional import strips
 
 CE = dict(type='mmimb.CrossEntropyLoss')
 DICE = dict(type='mmimb.DiceLoss')
@@ -127,6 +129,18 @@ def test_start_up_names_what_is_left_as_in_mmseg(caplog: pytest.LogCaptureFixtur
     assert lines == [
         'LossFCNHead: CrossEntropyLoss is computed from full-resolution logits (it is no loss of mmimb)',
         'LossFCNHead: DiceLoss is computed from full-resolution logits (it is no sum over pixels)']
+
+
+def test_a_gpu_without_a_kernel_goes_by_strips_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    logits: Any = SimpleNamespace(device=torch.device('cuda'))
+    for _ in range(2):
+        assert implementation('auto', None, logits) is strips
+    logger.removeHandler(caplog.handler)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert said[0].startswith("upsample='auto' goes by strips, for ")
 
 
 def test_what_is_asked_for_by_name_is_never_replaced() -> None:

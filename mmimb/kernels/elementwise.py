@@ -20,9 +20,7 @@ def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor,
     """Do as :func:`mmimb.functional.upsampled_squared_error`; the gradient is computed beside the loss."""
     target, coefficient = checked('squared_error', logits, target, coefficient)
     vectors = {'labels': vector('labels', labels, logits, logits.shape[1])}
-    loss: Tensor = _Elementwise.apply(logits, target, coefficient, 'squared_error', vectors,
-                                      {'align_corners': align_corners})
-    return loss
+    return _loss(logits, target, coefficient, 'squared_error', vectors, align_corners=align_corners)
 
 
 @torch.compiler.disable
@@ -35,16 +33,22 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
     vectors = {'bias': vector('bias', None if bias is None else -bias, logits, channels),
                'gain': vector('factor', factor, logits, n, channels),
                'table': vector('table', table, logits, channels, channels)}
-    loss: Tensor = _Elementwise.apply(logits, target, coefficient, 'binary_cross_entropy', vectors,
-                                      {'align_corners': align_corners, 'lam': float(lam), 'gamma': float(gamma)})
+    return _loss(logits, target, coefficient, 'binary_cross_entropy', vectors, align_corners=align_corners, lam=float(lam),
+                 gamma=float(gamma))
+
+
+def _loss(logits: Tensor, target: Tensor, coefficient: Tensor, formula: str, vectors: dict[str, Tensor | None],
+          **numbers: Any) -> Tensor:
+    needed = torch.is_grad_enabled() and logits.requires_grad  # in `forward`, `needs_input_grad` does not know of no_grad
+    loss: Tensor = _Elementwise.apply(logits, target, coefficient, formula, vectors, numbers, needed)
     return loss
 
 
 class _Elementwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, coefficient: Tensor, formula: str, vectors: dict[str, Tensor | None],
-                numbers: dict[str, Any]) -> Tensor | None:
-        dtype = torch.float32 if ctx.needs_input_grad[0] else None  # of the unscaled gradient: float16 could lose it
+                numbers: dict[str, Any], needed: bool) -> Tensor | None:
+        dtype = torch.float32 if needed else None  # of the unscaled gradient: float16 could lose it
         loss, slopes = run_slopes(formula, logits, target, coefficient, vectors=vectors, dtype=dtype, loss=True, **numbers)
         ctx.save_for_backward(slopes)
         ctx.dtype = logits.dtype
@@ -54,4 +58,4 @@ class _Elementwise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         slopes, = ctx.saved_tensors
-        return ((slopes * grad).to(ctx.dtype), *(None,) * 5)
+        return ((slopes * grad).to(ctx.dtype), *(None,) * 6)
