@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from shutil import which
 
 import pytest
 import torch
@@ -18,11 +19,11 @@ if find_spec('triton') is None:
     pytest.skip('Triton is not installed', allow_module_level=True)
 
 
-def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
+def run(*command: str, under: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess:
     """Run Python; Triton chooses between interpreter and compiler once per process, when it is imported."""
     clean = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
-    return subprocess.run([sys.executable, *command], cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True,
-                          check=False)
+    return subprocess.run([*under, sys.executable, *command], cwd=ROOT, env={**clean, **environment}, capture_output=True,
+                          text=True, check=False)
 
 
 @pytest.mark.slow
@@ -34,6 +35,23 @@ def test_in_a_process_of_their_own(file) -> None:
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert 'passed' in summary
     assert 'skipped' not in summary
+
+
+@pytest.mark.slow
+def test_memory_in_the_interpreter() -> None:
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/kernel_memory.py', TRITON_INTERPRET='1')
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('tool', ['memcheck', 'racecheck'])
+def test_memory_on_a_gpu(tool) -> None:
+    sanitizer = which('compute-sanitizer')
+    if not torch.cuda.is_available() or sanitizer is None:
+        pytest.skip('needs a GPU and compute-sanitizer')
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/kernel_uses.py', '-k', 'bit_equal',
+                 under=(sanitizer, '--tool', tool, '--error-exitcode', '9'), PYTORCH_NO_CUDA_MEMORY_CACHING='1')
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
 @pytest.fixture(scope='module')

@@ -61,13 +61,16 @@ def statistics(logits, target, coefficient, scale, bias, margin, relief, peaks, 
     for start in range(0, channels, BLOCK_C):
         c = start + tl.arange(0, BLOCK_C)[:, None, None]
         exists = c < channels
+        held = exists
+        if SAME:  # otherwise the tables lead every column to a logit
+            held = exists & (x < width)[None]
         row = image + wide(c, WIDE) * stride_c
-        upper = along_row(row, left[None], right[None], across[None], exists, SAME)
+        upper = along_row(row, left[None], right[None], across[None], held, SAME)
         raw = upper
         from_upper = adjusted(upper, c, exists, scale, bias)
         v = tl.where(exists, from_upper, float('-inf'))
         if not SAME:
-            lower = along_row(row + next_row, left[None], right[None], across[None], exists, SAME)
+            lower = along_row(row + next_row, left[None], right[None], across[None], held, SAME)
             raw = upper + (lower - upper) * down[None]
             v += (adjusted(lower, c, exists, scale, bias) - from_upper) * down[None]
         wrong = c != label[None]
