@@ -85,24 +85,24 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
 
 def _labels(strip: Strip, target: Tensor, coefficient: Tensor, margin: Tensor | None) -> Labels:
     """Sort the ``(H, W)`` labels and coefficients of an image by phase and cell."""
-    label = _sorted(strip, target).clamp_(0, strip.low.shape[1] - 1)
+    label = _by_phase(strip, target).clamp_(0, strip.low.shape[1] - 1)
     shift = None if margin is None else -margin.index_select(0, label.flatten()).view_as(label)
-    return Labels(torch.add(strip.base, label, alpha=strip.size, out=label), _sorted(strip, coefficient), shift)
+    return Labels(torch.add(strip.base, label, alpha=strip.size, out=label), _by_phase(strip, coefficient), shift)
 
 
-def _sorted(strip: Strip, image: Tensor) -> Tensor:
+def _by_phase(strip: Strip, image: Tensor) -> Tensor:
     """Return ``(H, W)`` numbers as ``(phases along y, P)``, 0 for fillings."""
     rows, cols = strip.rows, strip.cols
     if rows.start is None or cols.start is None:
         pixel = rows.sample[:, None, :, None] * image.shape[1] + cols.sample[:, None, :]
         counts = (rows.counts[:, None, :, None] * cols.counts[:, None, :]).to(image.dtype)
         return image.flatten().index_select(0, pixel.flatten()).view_as(pixel).mul_(counts).flatten(1)
-    cells = image.new_zeros(len(rows), rows.phases, len(cols), cols.phases)
-    frame = cells.view(len(rows) * rows.phases, -1)
+    result = image.new_zeros(len(rows), rows.phases, len(cols), cols.phases)
+    frame = result.view(len(rows) * rows.phases, -1)  # the image as it is, but for a rim of fillings
     held = image[max(rows.start, 0):rows.start + len(frame), max(cols.start, 0):cols.start + frame.shape[1]]
     top, side = max(-rows.start, 0), max(-cols.start, 0)
     frame[top:top + len(held), side:side + held.shape[1]] = held
-    return cells.permute(1, 3, 0, 2).flatten(1)
+    return result.permute(1, 3, 0, 2).flatten(1)
 
 
 def _span(points: Tensor) -> slice | Tensor:
@@ -122,7 +122,10 @@ def _walk(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, 
     if grad is not None:
         for points, part in zip((strip.above, strip.below), _corners(strip), strict=True):
             rows = grad[:, strip.support]
-            rows[:, points].add_(part) if isinstance(points, slice) else rows.index_add_(1, points, part)
+            if isinstance(points, slice):
+                rows[:, points] += part
+            else:
+                rows.index_add_(1, points, part)
     return total
 
 
