@@ -29,11 +29,15 @@ def write_table(rows: list[dict[str, Any]]) -> None:
     head = ('device', 'shape', 'loss', 'path', 'faster', 'less extra memory')
     lines = []
     for row in rows:
-        device = f'{row["device"]}, {row["threads"]} thread{"s" * (row["threads"] != "1")}, {row["clock"]} time'
         faster = f'{float(row["speedup"]):.1f} × ({float(row["p50_ms"]):.0f} ms)'
         less = f'{float(row["less_memory"]):.1f} × ({float(row["extra_mb"]):.0f} MB)'
-        lines.append((device, row['shape'], row['loss'], row['path'], faster, less))
+        lines.append((_device(row), row['shape'], row['loss'], row['path'], faster, less))
     replace_table('upsampling.md', head, lines)
+
+
+def _device(row: dict[str, Any]) -> str:
+    clock = '' if row['clock'] == 'wall' else f', {row["clock"]} time'
+    return f'{row["device"]}, {row["threads"]} thread{"s" * (row["threads"] != "1")}{clock}'
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -42,17 +46,17 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
     rows = rows[::-1]
-    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], row['device'],
-                         f'threads: {row["threads"]}', f'{row["clock"]} time')) for row in rows]
+    names = [' · '.join((row['loss'].replace('Loss', ''), row['shape'], row['path'], _device(row))) for row in rows]
     figure, axes = plt.subplots(1, 2, figsize=(11, 1.2 + 0.24 * len(rows)), sharey=True, layout='constrained')
-    for axis, column, title in zip(axes, ('speedup', 'less_memory'), ('times faster', 'times less extra memory'), strict=True):
+    panels = {'speedup': 'speed, times faster', 'less_memory': 'extra memory, times less'}
+    for axis, (column, title) in zip(axes, panels.items(), strict=True):
         axis.barh(names, [float(row[column]) for row in rows], color=[COLOURS[row['path']] for row in rows])
         axis.axvline(1, color='black', linewidth=0.8)
-        axis.set_xlabel(f'{title} than the stock path')
+        axis.set_xlabel(title)
         axis.bar_label(axis.containers[0], fmt='%.1f', padding=2, fontsize=8)
         axis.spines[['top', 'right']].set_visible(False)
-        axis.margins(x=0.12)
-    figure.suptitle('Loss and gradient from low-resolution logits: forward and backward')
+        axis.margins(x=0.12, y=0.01)
+    figure.suptitle('Loss and gradient from low-resolution logits, relative to the stock path (line)')
     figure.savefig(path, dpi=110)
 
 
