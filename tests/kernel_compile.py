@@ -81,6 +81,7 @@ def main() -> None:
     call('cross_entropy', False, eightfold, torch.float32)
     call('cross_entropy', False, same, torch.float32)
     call('cross_entropy', False, (1, 1024, 2048, 2048, 2048, 2048), torch.bfloat16)  # places of 64 bits
+    call('cross_entropy', False, (1, 1024, 1024, 2100, 2048, 4200), torch.bfloat16)
     call('cross_entropy', False, (2, 21, 16, 16, 512, 512), torch.float32)
     call('squared_error', False, (2, 21, 1, 1, 512, 512), torch.float32)
     call('binary_cross_entropy', False, (2, 1, 32, 32, 1, 128), torch.float32)

@@ -121,6 +121,7 @@ def test_inside_a_compiled_function() -> None:
     (dict(logits=lambda z: z.double()), '`logits` must be .* the logits are torch.float64'),
     (dict(logits=lambda z: z[0]), '`logits` must be .* 3 dimensions'),
     (dict(logits=lambda z: z[:, :0]), '`logits` must be .* empty'),
+    (dict(logits=lambda z: z[:, :1]), '`logits` must be .* one channel'),
     (dict(target=lambda y: y[:1]), '`target` must have the shape'),
     (dict(coefficient=lambda k: k[:, :1]), '`coefficient` must have the shape'),
     (dict(scale=torch.ones(3)), r'`scale` must have the shape \(4,\), got \(3,\)'),

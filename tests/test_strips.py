@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.testing import assert_close
-from upsampling import FORMULAS, SIZES, arguments, cleaned, problem, solve
+from upsampling import FORMULAS, SIZES, VECTOR, arguments, cleaned, problem, solve
 
 from mmimb.functional import geometric, strips, upsampled
 from mmimb.testing.subject import IGNORE
@@ -60,6 +60,40 @@ def test_no_less_accurate_than_eager(name: str, dtype: torch.dtype, spread: floa
         unit = float(weight.sum()) * (1 + reach) * steep * 2.0**-23
         errors = [abs(float(got - exact[0])) / unit for got in (ours[0], eager[0])]
         assert errors[0] <= 2 * errors[1] + 4, (low, high, errors)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('gamma', [0.0, 2.0])
+def test_a_margin_is_part_of_the_range(gamma: float, dtype: torch.dtype) -> None:
+    """Logits and margins that are each in reach of the exponentials, and together are not."""
+    for spread in (13.0, 25.0, 39.0) if dtype is torch.float32 else (100.0, 200.0, 290.0):
+        for share in (0.2, 0.5, 0.7, 0.9):
+            logits, target, weight = problem((4, 5), (16, 20))
+            logits = spread * logits.sign()
+            inputs = logits.to(dtype), *cleaned(target, weight)
+            margin = share * spread * VECTOR
+            exact = solve(upsampled, 'cross-entropy', inputs[0].double(), *inputs[1:], margin=margin, gamma=gamma)
+            got = solve(strips, 'cross-entropy', *inputs, margin=margin.to(dtype), gamma=gamma)
+            assert_close(got, exact, rtol=1e-4, atol=1e-4)
+
+
+@each_formula
+@pytest.mark.parametrize('strange', [float('nan'), float('inf'), -float('inf')])
+def test_what_is_no_number_neither_stops_training_nor_counts_where_ignored(name: str, strange: float) -> None:
+    logits, target, weight = problem((4, 5), (16, 20))
+    logits[0, 1, 2, 3] = strange
+    target, weight = cleaned(target, weight)
+    assert not solve(strips, name, logits, target, weight)[0].isfinite()
+    weight[0] = 0
+    got, want = (solve(functions, name, logits[first:], target[first:], weight[first:], **_second(name, first))
+                 for functions, first in ((strips, 0), (upsampled, 1)))
+    assert_close(got[0], want[0])
+    assert_close(got[1][1:], want[1], rtol=1e-7, atol=1e-11)
+
+
+def _second(name: str, first: int) -> dict:
+    factor = arguments(name, torch.float64).get('factor')
+    return {} if factor is None else {'factor': factor[first:]}
 
 
 def test_every_tier_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,25 @@ def test_factors_of_the_gradient() -> None:
         value.backward()
 
 
+@pytest.mark.parametrize('name', ['cross-entropy', 'squared error', 'binary'])
+def test_a_second_derivative_is_refused(name: str) -> None:
+    logits, target, weight = problem((4, 5), (16, 20))
+    low = logits.requires_grad_()
+    value = getattr(strips, f'upsampled_{FORMULAS[name][0]}')(low, *cleaned(target, weight), **arguments(name, low.dtype))
+    with pytest.raises(RuntimeError, match=r"`upsample` must be 'stock' for second derivatives, got .* create_graph=True"):
+        torch.autograd.grad(value, low, create_graph=True)
+
+
+@pytest.mark.parametrize('name', FORMULAS)
+def test_devices_are_those_of_the_logits(name: str) -> None:
+    logits, target, weight = problem((4, 5), (16, 20))
+    inputs = logits, *cleaned(target, weight)
+    with torch.device('meta'):
+        got = solve(strips, name, *inputs)
+    want = solve(upsampled, name, *inputs)
+    assert_close(got, want, rtol=1e-7, atol=1e-9)
+
+
 def test_a_loss_scale_rescues_small_half_gradients() -> None:
     """Scaled before it is rounded: 1e-9 is no float16, 6e-5 is."""
     logits, target, weight = problem((4, 5), (16, 20))

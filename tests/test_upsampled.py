@@ -1,6 +1,7 @@
 """The up-sampled losses by their definition: against numpy, one pixel at a time."""
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from cases import CASES, PIXELS, Case
 from mmengine.registry import MODELS as ROOT
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.testing import assert_close
 from upsampling import SIZES, blend, interpolate, problem
 
@@ -63,13 +65,19 @@ def test_an_ignored_batch_is_exactly_zero(case: Case) -> None:
 
 
 def test_other_shapes_and_labels_are_refused() -> None:
-    logits, target, _ = problem((4, 5), (9, 12))
+    logits, target, weight = problem((4, 5), (9, 12))
     loss = CrossEntropyLoss()
     with pytest.raises(ValueError, match=r'`target` must have the shape of|`target` must have the shape \(N, \*\)'):
         loss(logits, target)
     for wrong in (target[:1], target.flatten(1)):
         with pytest.raises(ValueError, match=r'must have the shape \(N, H, W\) for \(N, C, h, w\) logits'):
             loss(logits, wrong, upsample=Upsample())
+    for wrong in (weight[:1], weight.unsqueeze(1), weight[..., 0]):
+        with pytest.raises(ValueError, match=r'`weight` must have the shape of `target` \(2, 9, 12\), got '):
+            loss(logits, target, wrong, upsample=Upsample())
+    for empty in ((logits[:, :, :0], target), (logits, target[:, :0])):
+        with pytest.raises(ValueError, match='`logits` and `target` must not be empty'):
+            loss(*empty, upsample=Upsample())
     with pytest.raises(ValueError, match=r"`upsample` must be one of .* got 'quick'"):
         Upsample('quick')
     with pytest.raises(ValueError, match=r"'auto' or 'stock' for CrossEntropyLoss .*a value per pixel.*got 'strip'"):
@@ -121,6 +129,42 @@ def test_any_pixel_loss_goes_by_strips(kind: type, monkeypatch: pytest.MonkeyPat
     assert_close(loss(logits, target, weight, upsample=Upsample('strip')), want)
 
 
+class Learning(Own):
+    """A loss with a temperature that is learnt."""
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
+        self.temperature = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def per_pixel(self, logits: torch.Tensor, *args: Any) -> torch.Tensor:
+        return super().per_pixel(self.temperature * logits, *args)
+
+
+def test_parameters_of_a_loss_are_learnt() -> None:
+    logits, target, _ = problem((4, 5), (9, 12))
+    loss = Learning()
+    got, want = (torch.autograd.grad(value, loss.temperature) for value in (
+        loss(logits, target, upsample=Upsample()), loss(upsampled.upsample(logits, target.shape[1:]), target)))
+    assert_close(got, want)
+    with pytest.raises(ValueError, match=r"'auto' or 'stock' for Learning \(it has parameters of its own\), got 'strip'"):
+        loss(logits, target, upsample=Upsample('strip'))
+    loss.temperature.requires_grad_(False)
+    assert loss.obstacle == ''
+
+
+@pytest.mark.parametrize('mode', ['stock', 'strip'])
+@pytest.mark.parametrize('normalize', ['pixels', 'weights'])
+def test_weights_of_ignored_pixels_do_not_matter(mode: str, normalize: str) -> None:
+    logits, target, weight = problem((4, 5), (9, 12))
+    loss, results = CrossEntropyLoss(normalize=normalize), []
+    for ignored in (0.0, float('nan')):
+        low = logits.clone().requires_grad_()
+        value = loss(low, target, weight.masked_fill(target == IGNORE, ignored), upsample=Upsample(mode))
+        results.append((value, *torch.autograd.grad(value, low)))
+    assert_close(results[1], results[0])
+    assert results[0][1].any()
+
+
 def test_losses_that_need_all_pixels_say_why() -> None:
     assert Ranked().obstacle == 'it chooses among all pixels of the batch'
     assert Own(reduction='none').obstacle.startswith("reduction='none'")
@@ -152,6 +196,10 @@ def test_axes(small: int, large: int, align_corners: bool) -> None:
         assert not want[start:stop, last:].any()
     parts = cells(small, large, align_corners, 3)
     assert parts.phases <= 3
+    if parts.start is not None:  # the cells are a view of the samples
+        order = parts.start + torch.arange(parts.sample.numel()).view(-1, parts.phases).T
+        assert torch.equal(order[parts.counts > 0], parts.sample[parts.counts > 0])
+    assert parts.start is not None or align_corners or large % small or (large // small > 3 and large // small % 3)
     counted = parts.sample[parts.counts > 0]
     assert sorted(counted.tolist()) == list(range(large))
     ends = torch.stack([parts.left, parts.left + 1]).clamp(0, small - 1)
@@ -161,3 +209,12 @@ def test_axes(small: int, large: int, align_corners: bool) -> None:
         row[ends[0, cell]] += 1 - place[k, cell]
         row[ends[1, cell]] += place[k, cell]
         np.testing.assert_allclose(row, want[parts.sample[k, cell]], atol=1e-8)
+
+
+def test_tables_of_fake_tensors_are_not_kept() -> None:
+    with FakeTensorMode():
+        assert type(matrix(11, 44, False, torch.float64)) is not torch.Tensor
+        with suppress(DataDependentOutputException, DynamicOutputShapeException):
+            cells(11, 44, False)
+    assert type(matrix(11, 44, False, torch.float64)) is torch.Tensor
+    assert type(cells(11, 44, False).left) is torch.Tensor

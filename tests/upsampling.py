@@ -11,7 +11,7 @@ from mmimb.testing.subject import IGNORE
 
 # logits and labels: integer and fractional ratios, odd sizes, one pixel, fewer labels than logits
 SIZES = [((4, 5), (16, 20)), ((4, 5), (9, 12)), ((5, 3), (13, 40)), ((1, 6), (4, 12)), ((6, 1), (20, 5)), ((1, 1), (3, 7)),
-         ((7, 9), (5, 4)), ((3, 4), (3, 4)), ((9, 9), (33, 33))]
+         ((7, 9), (5, 4)), ((3, 4), (3, 4)), ((9, 9), (33, 33)), ((9, 20), (9, 20)), ((6, 20), (6, 45)), ((5, 12), (17, 12))]
 
 
 VECTOR = torch.tensor([0.3, 1.2, 0.7, 1.0], dtype=torch.float64)
@@ -72,12 +72,12 @@ def arguments(name: str, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def solve(module: Any, name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *,
-          align_corners: bool = False) -> tuple[Tensor, Tensor]:
-    """Return value and gradient of a formula as a module computes it, for logits of any dtype."""
+          align_corners: bool = False, **changes: Any) -> tuple[Tensor, Tensor]:
+    """Return value and gradient of a formula as a module has it, for logits of any dtype; ``changes`` are other arguments."""
     low = logits.detach().requires_grad_()
     exact = torch.promote_types(logits.dtype, torch.float32)
     value = getattr(module, f'upsampled_{FORMULAS[name][0]}')(low, target, coefficient.to(exact), align_corners=align_corners,
-                                                             **arguments(name, logits.dtype))
+                                                             **{**arguments(name, logits.dtype), **changes})
     (grad,) = torch.autograd.grad(value, low)
     assert value.dtype == exact
     assert grad.dtype == logits.dtype

@@ -1,12 +1,28 @@
 """One axis of a bilinear up-sampling: as a matrix, and as cells within which the samples are evenly spaced."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+Make = TypeVar('Make', bound=Callable[..., Any])
+
+
+def cached(make: Make) -> Make:
+    """Keep up to 64 results; none that is made of fake tensors, which hold no numbers."""
+    known = lru_cache(64)(make)
+
+    @wraps(make)
+    def get(*args: Any) -> Any:
+        real = type(torch.empty(0, device='cpu')) is Tensor
+        return known(*args) if real else make(*args)
+
+    return cast(Make, get)
 
 
 def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, float]:
@@ -22,7 +38,7 @@ def positions(small: int, large: int, align_corners: bool) -> tuple[Tensor, floa
     return (sample + 0.5) * step - 0.5, step
 
 
-@lru_cache(64)
+@cached
 def matrix(small: int, large: int, align_corners: bool, dtype: torch.dtype,
            device: torch.device | str = 'cpu') -> Tensor | None:
     """Return the ``(large, small)`` matrix that interpolates along an axis; None where it would change nothing."""
@@ -72,7 +88,7 @@ class Cells:
         return len(self.left)
 
 
-@lru_cache(64)
+@cached
 def cells(small: int, large: int, align_corners: bool, most: int = 1 << 30) -> Cells:
     """Return the cells of an axis, with at most ``most`` phases: of two lengths, the one with fewer fillings."""
     place, step = positions(small, large, align_corners)

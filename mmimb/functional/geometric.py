@@ -45,7 +45,8 @@ class Strip:
         self.support = slice(first, int(below[-1]) + 1)
         self.above, self.below = _span(above - first), _span(below - first)
         self.offset = cols.offset.to(memory.dtype)
-        self.base = (torch.arange(cols.phases).view(-1, 1) * (channels * self.size) + torch.arange(self.size)).flatten()
+        phase, cell = (torch.arange(count, device=memory.device) for count in (cols.phases, self.size))
+        self.base = (phase.view(-1, 1) * (channels * self.size) + cell).flatten()
 
     def grid(self, array: Tensor) -> Tensor:
         """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
@@ -69,8 +70,8 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
     count = -(-len(rows) * cols.phases * channels * len(cols) // STRIP)
     size = -(-len(rows) // count)
     memory = coefficient.new_empty(4 * cols.phases * channels * size * len(cols))
-    total = torch.zeros((), dtype=torch.float64)
-    grad = torch.zeros(logits.shape, dtype=coefficient.dtype) if gradient else None
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    grad = torch.zeros_like(logits, dtype=coefficient.dtype, memory_format=torch.contiguous_format) if gradient else None
     for start in range(0, len(rows), size):
         part = rows.part(start, start + size)
         strip = Strip(memory, channels, part, cols, logits.shape[2:])
@@ -133,12 +134,13 @@ def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, 
     """Return logits with the same softmax, and whether to multiply exponentials: if all products are finite and above 0.
 
     That is so if the logits are within the reach as they are, or lie in a range twice as wide below their maximum over the
-    classes. (Interpolation is linear: what is subtracted from all classes at a corner, is from all at a sample.)
+    classes; what a label is shifted by narrows both. (Interpolation is linear: what is subtracted from all classes at a
+    corner, is from all at a sample.)
     """
     shift = adjustment.largest_shift()
     least, most = low.aminmax()
     exact = adjustment.relief is not None  # where classes are equally strong, products would decide by their rounding
-    if -reach <= float(least) and float(most) <= reach and shift <= reach:
+    if shift - reach <= float(least) and float(most) <= reach - shift:
         return low, not exact
     low = low - low.amax(0, keepdim=True)
     return low, float(low.amin()) >= shift - 2 * reach and not exact

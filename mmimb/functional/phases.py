@@ -57,8 +57,7 @@ def multiplied(exps: Tensor, up: Tensor, labels: Labels, adjustment: Adjustment,
             flat.index_copy_(0, at, plain)
         if k:
             exps.mul_(up)
-    loss = loss if adjustment.gamma != 0 else loss.log_()
-    return loss.mul_(labels.coefficient).sum()
+    return _total(loss if adjustment.gamma != 0 else loss.log_(), labels)
 
 
 def added(last: Tensor, up: Tensor, labels: Labels, adjustment: Adjustment, sums: Tensor | None) -> Tensor:
@@ -82,7 +81,7 @@ def added(last: Tensor, up: Tensor, labels: Labels, adjustment: Adjustment, sums
             weight = _focus(loss[k], weight, adjustment.gamma)
         if sums is not None:
             _collect(exps, weight, mass, labels, k, sums)
-    return loss.mul_(labels.coefficient).sum()
+    return _total(loss, labels)
 
 
 def _shift(values: Tensor, labels: Labels, k: int, relief: Tensor | None, lowest: float) -> Tensor | None:
@@ -92,9 +91,9 @@ def _shift(values: Tensor, labels: Labels, k: int, relief: Tensor | None, lowest
         return margin
     values.view(-1).index_fill_(0, labels.at[k], lowest)
     # argmax over a dimension that is not the last is slow; the largest rank among the largest values is the lowest class
-    rank = torch.arange(len(relief), 0, -1, dtype=values.dtype).view(-1, 1)
+    rank = torch.arange(len(relief), 0, -1, dtype=values.dtype, device=values.device).view(-1, 1)
     strongest = len(relief) - torch.where(values == values.amax(1, keepdim=True), rank, 0).amax(1).long()
-    given = relief[strongest.flatten()]
+    given = relief[strongest.flatten().clamp_(max=len(relief) - 1)]  # where logits are not numbers, none is
     return given if margin is None else given + margin
 
 
@@ -106,6 +105,10 @@ def _focus(loss: Tensor, weight: Tensor, gamma: float) -> Tensor:
     slope = (gamma * focus / miss).mul_(loss).mul_(share).add_(focus)
     loss.mul_(focus)
     return slope.mul_(weight)
+
+
+def _total(loss: Tensor, labels: Labels) -> Tensor:
+    return loss.mul_(labels.coefficient).masked_fill_(labels.coefficient == 0, 0).sum()  # also where the loss is infinite
 
 
 def _collect(exps: Tensor, weight: Tensor, mass: Tensor, labels: Labels, k: int, sums: Tensor) -> None:

@@ -56,7 +56,7 @@ def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, 
     tensor(2.)
     """
     if weight is not None:
-        loss = loss * weight
+        loss = loss * torch.where(valid, weight, 0)
     loss = loss.masked_fill(~valid, 0)
     if reduction == 'none':
         return loss

@@ -16,6 +16,7 @@ from torch import Tensor
 from .axes import matrix, support
 from .binary import adjusted_binary_cross_entropy, positive_channels
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
+from .first_order import first_order
 from .geometric import walk_cross_entropy
 from .layout import per_class
 from .phases import Adjustment
@@ -47,7 +48,8 @@ def sum_over_strips(logits: Tensor, coefficient: Tensor, losses: Losses, *, alig
     def local(z: Tensor, images: slice, rows: slice, gradient: bool) -> tuple[Tensor, Tensor | None]:
         with torch.set_grad_enabled(gradient):
             z = z.requires_grad_(gradient)
-            total = (coefficient[images, rows] * losses(z, images, rows)).sum()
+            factor = coefficient[images, rows]
+            total = (factor * losses(z, images, rows)).masked_fill(factor == 0, 0).sum()  # also where the loss is infinite
         return total.detach(), torch.autograd.grad(total, z)[0] if gradient else None
 
     return _fused(logits, lambda low, gradient: _strips(low, coefficient.shape[1:], local, align_corners, gradient))
@@ -56,7 +58,7 @@ def sum_over_strips(logits: Tensor, coefficient: Tensor, losses: Losses, *, alig
 def upsampled_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
                             scale: Tensor | None = None, bias: Tensor | None = None, margin: Tensor | None = None,
                             relief: Tensor | None = None, gamma: float = 0.0, complement: float = 0.0) -> Tensor:
-    """Return the sum of :func:`mmimb.functional.upsampled.upsampled_cross_entropy`."""
+    """Return what :func:`mmimb.functional.upsampled.upsampled_cross_entropy` does."""
     adjustment = Adjustment(scale, bias, margin, relief, gamma)
     if complement == 0 and _can_walk(logits, target, adjustment):
         return _fused(logits, lambda low, gradient: walk_cross_entropy(
@@ -82,7 +84,7 @@ def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor,
         label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
         error = z.scatter_add_(1, label.unsqueeze(1), -labels[label].unsqueeze(1))
         weight = coefficient[images, rows] / z.shape[1]
-        total = (weight * error.square().sum(1)).sum()
+        total = (weight * error.square().sum(1)).masked_fill(weight == 0, 0).sum()  # also where the square is infinite
         return total, error.mul_(2 * weight.unsqueeze(1)) if gradient else None
 
     return _fused(logits, lambda low, gradient: _strips(low, target.shape[1:], local, align_corners, gradient))
@@ -149,7 +151,7 @@ def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: 
     value = torch.zeros((), dtype=dtype if logits.device.type == 'mps' else torch.float64, device=logits.device)
     for start in range(0, out_height, rows):
         stop = min(start + rows, out_height)
-        first, last = support(height, out_height, align_corners, start, stop)
+        first, last = (start, stop) if along_y is None else support(height, out_height, align_corners, start, stop)
         blend = None if along_y is None else along_y[start:stop, first:last]
         for n in range(len(logits)):
             low = logits[n:n + 1, :, first:last].to(dtype)
@@ -183,7 +185,7 @@ class _Fused(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = ctx.saved_tensors
         # Handed on as it is where possible: the engine frees what was saved, and `.grad` takes it without a copy. Scaled

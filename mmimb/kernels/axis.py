@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..functional.axes import positions
+from ..functional.axes import cached, positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Axis:
     start: Tensor  # (small + 1,) int32, first sample of a cell
     starts: tuple[int, ...]  # the same, for the host
 
-    @functools.lru_cache(8)  # noqa: B019, axes live as long as their cache
+    @functools.lru_cache(256)  # noqa: B019, axes live as long as their cache
     def pieces(self, most: int) -> Tensor:
         """Return ``(P, 2)`` int32: the samples of every cell in pieces of at most ``most``, as first and one past the last."""
         cells = zip(self.starts, self.starts[1:], strict=False)
@@ -43,7 +43,7 @@ class Axis:
                    for point in range(0, self.small, points))
 
 
-@functools.lru_cache(64)
+@cached
 def axis(small: int, large: int, align_corners: bool, device: torch.device) -> Axis:
     """Return the tables, computed in float64 on the host once per size and device."""
     place = positions(small, large, align_corners)[0].clamp(0, small - 1)

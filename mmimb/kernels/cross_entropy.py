@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..functional.first_order import first_order
 from .launch import MAPS, run_slopes, run_statistics
 from .prepare import checked, vector
 
@@ -15,7 +15,7 @@ from .prepare import checked, vector
 def upsampled_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
                             scale: Tensor | None = None, bias: Tensor | None = None, margin: Tensor | None = None,
                             relief: Tensor | None = None, gamma: float = 0.0, complement: float = 0.0) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled_cross_entropy`, and keep four numbers per output pixel for the gradient."""
+    """Do as :func:`mmimb.functional.upsampled.upsampled_cross_entropy`, and keep four numbers per pixel for the gradient."""
     target, coefficient = checked('cross_entropy', logits, target, coefficient)
     channels = logits.shape[1]
     vectors = {'scale': scale, 'bias': bias, 'margin': margin, 'relief': relief}
@@ -37,7 +37,7 @@ class _CrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, coefficient, scale, bias, *maps = ctx.saved_tensors
         vectors = dict(zip(MAPS, maps, strict=True), scale=scale, bias=bias, gain=scale, outer=grad.contiguous())

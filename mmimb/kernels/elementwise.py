@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..functional.first_order import first_order
 from .launch import run_slopes
 from .prepare import checked, vector
 
@@ -17,7 +17,7 @@ from .prepare import checked, vector
 @torch.compiler.disable
 def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor, *, labels: Tensor,
                             align_corners: bool = False) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled_squared_error`; the gradient is computed beside the loss."""
+    """Do as :func:`mmimb.functional.upsampled.upsampled_squared_error`; the gradient is computed beside the loss."""
     target, coefficient = checked('squared_error', logits, target, coefficient)
     vectors = {'labels': vector('labels', labels, logits, logits.shape[1])}
     return _loss(logits, target, coefficient, 'squared_error', vectors, align_corners=align_corners)
@@ -27,7 +27,7 @@ def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor,
 def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
                                    bias: Tensor | None = None, lam: float = 1.0, gamma: float = 0.0,
                                    factor: Tensor | None = None, table: Tensor | None = None) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled_binary_cross_entropy`; the gradient is computed beside the loss."""
+    """Do as :func:`mmimb.functional.upsampled.upsampled_binary_cross_entropy`; the gradient is computed beside the loss."""
     target, coefficient = checked('binary_cross_entropy', logits, target, coefficient)
     n, channels = logits.shape[:2]
     vectors = {'bias': vector('bias', None if bias is None else -bias, logits, channels),
@@ -55,7 +55,7 @@ class _Elementwise(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         slopes, = ctx.saved_tensors
         return ((slopes * grad).to(ctx.dtype), *(None,) * 6)

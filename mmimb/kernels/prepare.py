@@ -26,6 +26,8 @@ def supports(formula: str, logits: Tensor) -> str | None:
         return f'the logits are {logits.dtype}, the kernels compute in float32'
     if logits.numel() == 0:
         return 'the logits are empty'
+    if formula == 'cross_entropy' and logits.shape[1] < 2:
+        return 'the logits have one channel, and cross-entropy needs two'
     if INTERPRETED:
         return None
     if logits.device.type != 'cuda' or torch.version.cuda is None:

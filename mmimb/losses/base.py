@@ -98,7 +98,7 @@ class SegLoss(StatsModule):
         Args:
             logits: ``(N, C, *)`` scores; computed in float32 at least, never written to.
             target: ``(N, *)`` labels in ``[0, C)`` or ``ignore_index``; 0 and 1 for ``C = 1``.
-            weight: ``(N, *)`` pixel weights.
+            weight: ``(N, *)`` pixel weights; those of ignored pixels can be any number.
             avg_factor: What ``'mean'`` divides by, instead of the rule of ``normalize``.
             reduction_override: Replaces ``reduction`` for this call.
             ignore_index: Replaces the constructor's for this call.
@@ -115,7 +115,7 @@ class SegLoss(StatsModule):
         if avg_factor is not None and reduction != 'mean':
             raise ValueError(f"`avg_factor` must be None unless reduction='mean', got {avg_factor!r}")
         self.prepare()
-        self._check(logits, target, upsample)
+        self._check(logits, target, weight, upsample)
         labels = max(logits.shape[1], 2)
         target = target.long()
         valid = valid_labels(target, self.ignore_index if ignore_index is None else ignore_index, labels)
@@ -153,18 +153,22 @@ class SegLoss(StatsModule):
 
     def _needs_pixels(self, upsample: Upsample, weight: Tensor | None, reduction: str) -> bool:
         obstacle = "reduction='none' asks for a value per pixel" if reduction == 'none' else self.obstacle
-        if weight is not None and weight.requires_grad:
+        if weight is not None and weight.requires_grad and torch.is_grad_enabled():
             obstacle = 'the pixel weights want a gradient'
         check_mode(upsample.mode, type(self).__name__, obstacle)
         return bool(obstacle) or upsample.mode == 'stock'
 
-    def _check(self, logits: Tensor, target: Tensor, upsample: Upsample | None) -> None:
+    def _check(self, logits: Tensor, target: Tensor, weight: Tensor | None, upsample: Upsample | None) -> None:
         if upsample is not None and (logits.ndim != 4 or target.ndim != 3 or len(logits) != len(target)):
             raise ValueError(f'`target` must have the shape (N, H, W) for (N, C, h, w) logits, got {tuple(target.shape)} for '
                              f'{tuple(logits.shape)}')
         if upsample is None and (logits.ndim < 2 or target.shape != logits.shape[:1] + logits.shape[2:]):
             raise ValueError(f'`target` must have the shape (N, *) of (N, C, *) logits, got {tuple(target.shape)} '
                              f'for {tuple(logits.shape)}')
+        if upsample is not None and 0 in (*logits.shape[1:], *target.shape[1:]):
+            raise ValueError(f'`logits` and `target` must not be empty, got {tuple(logits.shape)} and {tuple(target.shape)}')
+        if weight is not None and weight.shape != target.shape:
+            raise ValueError(f'`weight` must have the shape of `target` {tuple(target.shape)}, got {tuple(weight.shape)}')
         if logits.shape[1] < 2 and not self.sigmoid:
             raise ValueError(f'`logits` must have at least 2 channels for this loss, got {tuple(logits.shape)}; heads with '
                              'out_channels=1 need a sigmoid loss')

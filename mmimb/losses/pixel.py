@@ -27,7 +27,10 @@ class PixelLoss(SegLoss):
             return 'it chooses among all pixels of the batch'
         if self.reduction == 'none':
             return "reduction='none' asks for a value per pixel"
-        return '' if self.has_formula else self.exempt.get('rows', '')
+        if self.has_formula:
+            return ''
+        learnt = any(parameter.requires_grad for parameter in self.parameters())
+        return 'it has parameters of its own' if learnt else self.exempt.get('rows', '')
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         """Return the ``(N, *)`` losses of ``(N, C, *)`` logits, in their dtype; ignored pixels may hold any finite number."""
@@ -95,7 +98,7 @@ class PixelLoss(SegLoss):
 
     def _divisor(self, valid: Tensor, weight: Tensor | None, used: Tensor | None) -> Tensor:
         if self.normalize == 'weights':
-            valid = valid if weight is None else valid * weight
+            valid = valid if weight is None else torch.where(valid, weight, 0)
             valid = valid if used is None else valid * used
         total = valid.count_nonzero() if valid.dtype == torch.bool else valid.sum()
         if self.sync_avg and dist.is_available() and dist.is_initialized():

@@ -32,7 +32,7 @@ class ChannelLoss(PixelLoss):
         channels = {'class_weight': 'its weights belong to channels, not to labels'}
         return {**super().exempt, **(channels if self.sigmoid else {})}
 
-    def average(self, loss: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
+    def _average(self, loss: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
         """Average ``(N, C, *)`` losses over weighted channels; with one channel, weigh by the label instead."""
         if class_weight is None:
             return loss.mean(1)
@@ -40,7 +40,7 @@ class ChannelLoss(PixelLoss):
             return loss[:, 0] * class_weight[target]
         return (loss * per_class(class_weight, loss)).mean(1)
 
-    def channel_factor(self, logits: Tensor, class_weight: Tensor | None) -> Tensor | None:
+    def _channel_factor(self, logits: Tensor, class_weight: Tensor | None) -> Tensor | None:
         """Return the ``(N, C)`` weights of the channels; with one channel there are none, labels have them."""
         if class_weight is None or logits.shape[1] == 1:
             return None
@@ -53,10 +53,10 @@ class BinaryCrossEntropyLoss(ChannelLoss):
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target))
-        return self.average(loss, target, class_weight)
+        return self._average(loss, target, class_weight)
 
     def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        return Formula('binary_cross_entropy', {'factor': self.channel_factor(logits, class_weight)})
+        return Formula('binary_cross_entropy', {'factor': self._channel_factor(logits, class_weight)})
 
 
 @MODELS.register_module()
@@ -79,12 +79,12 @@ class FocalLoss(ChannelLoss):
         if not self.sigmoid:
             return adjusted_cross_entropy(logits, target, class_weight=class_weight, gamma=self.gamma)
         loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), gamma=self.gamma)
-        return self.average(loss, target, class_weight)
+        return self._average(loss, target, class_weight)
 
     def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
         if not self.sigmoid:
             return Formula('cross_entropy', {'gamma': self.gamma})
-        return Formula('binary_cross_entropy', {'gamma': self.gamma, 'factor': self.channel_factor(logits, class_weight)})
+        return Formula('binary_cross_entropy', {'gamma': self.gamma, 'factor': self._channel_factor(logits, class_weight)})
 
 
 @MODELS.register_module()
@@ -140,11 +140,11 @@ class DistributionBalancedLoss(ChannelLoss):
             factor = factor.view(factor.shape + (1,) * (logits.ndim - 2))
         loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), bias=self.vector('bias', logits),
                                              lam=self.lam, factor=factor, gamma=self.gamma)
-        return self.balance * self.average(loss, target, class_weight)
+        return self.balance * self._average(loss, target, class_weight)
 
     def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
         factor, table = self._rebalancing(logits, target, valid)
-        channels = self.channel_factor(logits, class_weight)
+        channels = self._channel_factor(logits, class_weight)
         if channels is not None:
             factor = channels if factor is None else factor * channels
         return Formula('binary_cross_entropy', {'bias': self.vector('bias', logits), 'lam': self.lam, 'gamma': self.gamma,
