@@ -79,6 +79,19 @@ def test_a_smaller_batch_after_a_resume(folder, tmp_path) -> None:
     assert state(tmp_path, 12)['class_difficulty']['sampler']['draws']['starts'].tolist() == [0, 9, 11, 13, 15]
 
 
+@pytest.mark.parametrize(('batch', 'starts'), [(1, [24 + done + 3 for done in range(2, 17, 2)]),
+                                               (4, [24 + 4 * done + 12 for done in range(2, 5, 2)])])
+def test_another_batch_after_a_resume_by_epochs(folder, tmp_path, batch, starts) -> None:
+    """Three epochs of 8 images were drawn; weights of two more come into force 3 batches after each measurement."""
+    extra = PARTS + SAMPLER.format(str(folder.path / 'scan.json')) + FINITE + EPOCHS
+    config = folder.config('interval=2', extra=extra)
+    succeeded(train(config, tmp_path, '--cfg-options', 'train_cfg.max_epochs=3'))
+    changes = f'train_dataloader.batch_size={batch}', 'train_cfg.max_epochs=5'
+    succeeded(train(config, tmp_path, '--resume', '--cfg-options', *changes))
+    planned = state(tmp_path, 'epoch_5')['class_difficulty']['sampler']['draws']['starts'].tolist()
+    assert planned[-len(starts):] == starts
+
+
 def test_workers_of_the_holdout_outlive_the_signal(folder, tmp_path) -> None:
     """A scheduler signals all processes of a job; the run saves and leaves with status 75."""
     workers = "custom_hooks[0]['dataloader'].update(num_workers=1, persistent_workers=True)\n"

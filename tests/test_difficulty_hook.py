@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def folder(tmp_path_factory) -> Folder:
 def run(config: Path, work: Path):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        options = [f'experiment_name={config.stem}-{work.name}']
+        name = f'{config.stem}-{work.name}'
+        options = [f'experiment_name={name}', f'visualizer.name={name}']  # runs of one process would share a visualizer
         runner = train(TrainOptions(str(config), str(work), cfg_options=options))
     logging.shutdown()
     return runner
@@ -212,12 +214,28 @@ def test_bad_settings_are_told_at_the_start(folder, tmp_path, hook, extra, messa
 
 
 def test_a_holdout_must_be_held_out(folder, tmp_path) -> None:
-    with pytest.raises(ValueError, match=r'^`dataloader.dataset` must be held out from training, got 8 label files .*0\.png$'):
+    with pytest.raises(ValueError, match=r'^`dataloader.dataset` must be held out from .*, got 16 images and labels .*0\.png$'):
         run(folder.config(folder.holdout(root=folder.data)), tmp_path)
+    other = tmp_path / 'other'  # labels of the same images, drawn once more
+    shutil.copytree(folder.data, other)
+    shutil.rmtree(other / 'images')
+    (other / 'images').symlink_to(folder.data / 'images')
+    with pytest.raises(ValueError, match=r'held out from training, got 8 images and labels .*images.0\.png$'):
+        run(folder.config(folder.holdout(root=other)), tmp_path / 'again')
     link = tmp_path / 'link'
     link.symlink_to(folder.data)
     with pytest.raises(ValueError, match='must be held out from training'):
         run(folder.config(folder.holdout(root=link)), tmp_path / 'work')
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ("dataset['data_prefix'] = dict(img_path='images')", '`data_prefix` of BaseSegDataset must have `seg_map_path`, got'),
+    ("dataset['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(32, 32)))",
+     r'`dataloader.dataset` must give labels of the size of the image file \(64, 64\), got \(32, 32\)')])
+def test_a_holdout_must_have_labels_of_the_size_of_the_files(folder, tmp_path, change, message) -> None:
+    dataset = "dataset = custom_hooks[0]['dataloader']['dataset']\n"
+    with pytest.raises(ValueError, match='^' + message):
+        run(folder.config(folder.holdout(), extra=f'{dataset}{change}\ndel dataset\n'), tmp_path)
 
 
 def test_a_holdout_must_hold_every_class(folder, tmp_path) -> None:

@@ -53,7 +53,7 @@ def difficulty_weights(difficulty: Tensor, present: Tensor, tau: Tensor | float,
         tau: Exponent; 0 makes all weights 1.
         max_ratio: Largest weight over the smallest; larger ones are lowered before scaling.
     """
-    raw = difficulty ** tau
+    raw = (difficulty / difficulty.masked_fill(~present, 0).max()) ** tau  # the hardest has 1, so that nothing is 0 / 0
     if max_ratio is not None:
         raw = raw.minimum(max_ratio * raw.masked_fill(~present, torch.inf).min())
     raw = raw / (raw.masked_fill(~present, 0).sum() / present.sum())

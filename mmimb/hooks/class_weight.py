@@ -114,7 +114,6 @@ class ClassWeightHook(Hook):
         if self._validation is not None and self._tracker is not None and validation_is_missing(runner, self._tracker.measured):
             runner.logger.info('Validating once more: the checkpoint was saved before its validation gave class weights')
             runner.val_loop.run()
-            runner.model.train()
 
     def before_val_epoch(self, runner: Any) -> None:
         if self._validation is not None:

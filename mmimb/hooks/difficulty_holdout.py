@@ -9,8 +9,10 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from torch import nn
 
+from ..stats.audit import finding_lines
+from ..stats.findings import ERROR
 from ..stats.scan import scan_dataset
-from ..stats.sources import class_names, leaves
+from ..stats.sources import class_names, label_files
 from ..workers import steady
 from .difficulty_meter import DifficultyMeter
 from .difficulty_sources import count_samples
@@ -46,10 +48,10 @@ def check_holdout(training: Any, holdout: Any, *, allow_missing: bool, ignore_in
     if class_names(training) != class_names(holdout):
         raise ValueError(f'`dataloader.dataset` must have the classes of the training split, got '
                          f'{", ".join(class_names(holdout)[:4])}, ... for {", ".join(class_names(training)[:4])}, ...')
-    own = {os.path.realpath(path) for path in _label_paths(training)}
-    both = [path for path in _label_paths(holdout) if os.path.realpath(path) in own]
+    own = {os.path.realpath(path) for path in _paths(training)}
+    both = [path for path in _paths(holdout) if os.path.realpath(path) in own]
     if both:
-        raise ValueError(f'`dataloader.dataset` must be held out from training, got {len(both)} label files that are in '
+        raise ValueError(f'`dataloader.dataset` must be held out from training, got {len(both)} images and labels that are in '
                          f'`train_dataloader` too, such as {both[0]}')
     found: list[str] = ['']
     if is_main_process():
@@ -57,12 +59,18 @@ def check_holdout(training: Any, holdout: Any, *, allow_missing: bool, ignore_in
     broadcast_object_list(found)
     if found[0]:
         raise ValueError(found[0])
+    sample = holdout[0]['data_samples']
+    image, label = tuple(sample.get('ori_shape', ())), tuple(sample.gt_sem_seg.shape)
+    if image and label != image:
+        raise ValueError(f'`dataloader.dataset` must give labels of the size of the image file {image}, got {label}; load them '
+                         'after what resizes or crops')
 
 
-def _label_paths(dataset: Any) -> Iterator[str]:
-    for leaf in leaves(dataset):
-        leaf.full_init()
-        yield from (leaf.get_data_info(i)['seg_map_path'] for i in range(len(leaf)))
+def _paths(dataset: Any) -> Iterator[str]:
+    files = label_files(dataset)
+    for at in range(len(files)):
+        info = files.info(at)
+        yield from (info[key] for key in ('img_path', 'seg_map_path') if info.get(key))
 
 
 def measure_holdout(model: nn.Module, batches: Iterable[Any], meter: DifficultyMeter, *, ignore_index: int) -> None:
@@ -78,9 +86,12 @@ def measure_holdout(model: nn.Module, batches: Iterable[Any], meter: DifficultyM
 
 def _missing(holdout: Any, ignore_index: int, allow_missing: bool) -> str:
     try:
-        stats = scan_dataset(holdout, ignore_index=ignore_index).stats
-    except ValueError as error:  # told on all ranks
+        scan = scan_dataset(holdout, ignore_index=ignore_index)
+    except (ValueError, OSError) as error:  # told on all ranks
         return f'`dataloader.dataset` must have readable labels, got {error}'
+    if wrong := finding_lines({name: entry for name, entry in scan.audit.items() if entry['severity'] == ERROR}):
+        return f'`dataloader.dataset` must have readable labels, got {wrong[0]}'
+    stats = scan.stats
     names = [name for name, pixels in zip(class_names(holdout), stats.pixels, strict=True) if not pixels]
     if allow_missing or not names:
         return ''

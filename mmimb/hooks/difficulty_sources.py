@@ -25,8 +25,8 @@ def watched(model: nn.Module, source: str) -> tuple[Any, nn.Module | None]:
     head = last_head(model)
     loss = None if head is None else prediction_loss(head)
     if head is None or (loss is None and source == 'train'):
-        raise ValueError("`model` must have a decode head with losses for source='train' of ClassWeightHook, "
-                         f'got {type(model).__name__}')
+        wanted = "a decode head with losses for source='train' of" if source == 'train' else 'a decode head for'
+        raise ValueError(f'`model` must have {wanted} ClassWeightHook, got {type(model).__name__}')
     return head, loss
 
 
@@ -119,6 +119,7 @@ def validation_is_missing(runner: Any, measured: int) -> bool:
         measured: Iterations done at the last measurement in the checkpoint.
     """
     loop = runner.train_loop
+    loop._decide_current_val_interval()  # else that of the beginning, under `dynamic_intervals`
     done = loop.epoch if isinstance(loop, EpochBasedTrainLoop) else loop.iter
     return 0 < done >= loop.val_begin and done % loop.val_interval == 0 and measured < runner.iter
 

@@ -43,6 +43,7 @@ class DifficultyTracker:
         self.classes = class_names(loader.dataset)
         self.sampler = find_sampler(loader)
         self._loader = loader
+        self._ahead = 0  # batches that epochs are ahead of the iterations, after a resume in mid-epoch or with other batches
         if self.sampler is not None:
             check_delay(loader, self.sampler.delay)
         self.weights = _users(model)
@@ -79,11 +80,15 @@ class DifficultyTracker:
         for deferred in self._deferred:
             deferred.refresh()
         if self.sampler is not None:
-            start = first_draw(self._loader, self.sampler, iteration + self.sampler.delay)
+            start = first_draw(self._loader, self.sampler, iteration + self._ahead + self.sampler.delay)
             self.sampler.set_class_weights(self.weights[SAMPLER].weight, start)
 
     def restore(self, runner: Any, state: Mapping[str, Any] | None) -> None:
         """Take over the state of a resumed checkpoint; begin at weights of 1 in a run that is new."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._ahead = runner.epoch * len(self._loader) - runner.iter
+        elif getattr(runner.train_loop, 'fast_forward_on_resume', False) and self.sampler is not None and self.sampler.infinite:
+            self.sampler.skip(first_draw(self._loader, self.sampler, runner.iter) // get_world_size())  # costs nothing here
         if state is not None and (runner.iter > 0 or runner._resume):
             self.load_state_dict(state)
             if state['source'] != self.source:
@@ -143,12 +148,16 @@ class DifficultyTracker:
         return f'tau {taken.tau:.2f}; hardest: {shown[0]}' + (f'; easiest: {shown[1]}' if easy else '')
 
 
+def _own_sampler(loader: Any) -> DrawSampler | None:
+    """Return the sampler of ours that a dataloader draws with, itself or in its batch sampler."""
+    samplers = loader.sampler, getattr(loader.batch_sampler, 'sampler', None)
+    return next((sampler for sampler in samplers if isinstance(sampler, DrawSampler)), None)
+
+
 def find_sampler(loader: Any) -> DifficultySampler | None:
     """Return the ``DifficultySampler`` that a dataloader draws with, if it does."""
-    for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
-        if isinstance(sampler, DifficultySampler):
-            return sampler
-    return None
+    sampler = _own_sampler(loader)
+    return sampler if isinstance(sampler, DifficultySampler) else None
 
 
 def wants_difficulty(model: nn.Module, loader: Any) -> bool:
@@ -158,9 +167,9 @@ def wants_difficulty(model: nn.Module, loader: Any) -> bool:
 
 def check_stream(loader: Any, loop: Any) -> None:
     """Refuse an endless sampler of ours in a loop by epochs, whose first epoch would never end."""
-    for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
-        if isinstance(sampler, DrawSampler) and sampler.infinite and isinstance(loop, EpochBasedTrainLoop):
-            raise ValueError(f'`infinite` of {type(sampler).__name__} must be False in an epoch-based loop, got True')
+    sampler = _own_sampler(loader)
+    if sampler is not None and sampler.infinite and isinstance(loop, EpochBasedTrainLoop):
+        raise ValueError(f'`infinite` of {type(sampler).__name__} must be False in an epoch-based loop, got True')
 
 
 def check_delay(loader: Any, delay: int) -> None:
@@ -179,12 +188,11 @@ def _users(model: nn.Module) -> dict[str, DifficultyBalanced]:
 
 def first_draw(loader: Any, sampler: DifficultySampler, iteration: int) -> int:
     """Return the first draw of an iteration (from 0), counted over all ranks; epochs may end with a smaller batch."""
-    size = loader.batch_size if loader.batch_size is not None else getattr(loader.batch_sampler, 'batch_size', None)
-    draws = int(size or 1) * get_world_size()
+    draws = getattr(loader.batch_sampler, 'batch_size', 1) * get_world_size()
     if sampler.infinite:
         return iteration * draws
     epoch, batch = divmod(iteration, len(loader))
-    return epoch * sampler.total_size + min(batch * draws, sampler.total_size)
+    return epoch * sampler.total_size + batch * draws
 
 
 def _short(names: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ class Deferred(ClassWeight):
 
     def step(self, iteration: int, max_iterations: int) -> bool:
         """Set the weights for ``iteration`` (from 0) of ``max_iterations``; return whether they changed."""
-        begin = self.begin * max_iterations if self.begin < 1 else self.begin
+        begin = round(self.begin * max_iterations, 6) if self.begin < 1 else self.begin  # 0.07 * 100 is a little above 7
         active = iteration >= begin
         if active == self.active:
             return False

@@ -69,23 +69,22 @@ class DifficultyBalanced(ClassWeight):
         tau = 1.0 if isinstance(self.exponent, str) else self.exponent
         return {'weight': ones, 'difficulty': ones.clone(), 'tau': torch.tensor(tau, dtype=torch.float64)}
 
-    def update(self, score: Tensor, present: Tensor | None = None) -> None:
+    def update(self, score: Tensor) -> None:
         """Take over a measurement.
 
         A class that is not in it keeps its difficulty and has no part in ``tau`` and in the mean of the weights; its weight
         is at most the largest one in use. A measurement without any class changes nothing.
 
         Args:
-            score: ``(C,)`` scores in [0, 1]; anything where a class is absent.
-            present: ``(C,)`` mask of the classes in the measurement; by default those whose score is not NaN.
+            score: ``(C,)`` scores in [0, 1]; NaN where a class is absent.
         """
         if score.shape != (self.num_classes, ):
             raise ValueError(f'`score` must have the shape ({self.num_classes},), got {tuple(score.shape)}')
         score = score.detach().to(self.difficulty)
-        present = ~score.isnan() if present is None else present.to(score.device)
+        present = ~score.isnan()
         if not bool(present.any()):
             return
-        score = torch.where(present, score, 0).clamp(0, 1)
+        score = torch.where(present, score, 0)
         self.difficulty.copy_(torch.where(present, class_difficulty(score), self.difficulty))
         self.tau.copy_(dynamic_tau(score, present) if isinstance(self.exponent, str) else self.tau.new_tensor(self.exponent))
         self.weight.copy_(difficulty_weights(self.difficulty, present, self.tau, self.max_ratio))
