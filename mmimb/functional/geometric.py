@@ -34,23 +34,25 @@ class Strip:
     """
 
     def __init__(self, memory: Tensor, channels: int, rows: Cells, cols: Cells, low: torch.Size) -> None:
-        self.rows, self.cols = rows, cols
+        self.cols = cols
         self.size = len(rows) * len(cols)
         shape = (2, 2, cols.phases, channels, self.size)
         self.exps, self.sums = memory[:math.prod(shape)].view(shape)
-        self.exps_at, self.sums_at = self.grid(self.exps).unbind(1), self.grid(self.sums).unbind(1)  # each phase along x
+        self.exps_at, self.sums_at = ([array.unflatten(-1, (len(rows), -1)) for array in half.unbind(1)]
+                                      for half in (self.exps, self.sums))  # each phase along x, by rows of cells
         self.low = memory.new_empty(2, channels, len(rows), low[1] + 2)
-        above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=low[0] - 1)
-        first = int(above[0])
-        self.support = slice(first, int(below[-1]) + 1)
-        self.above, self.below = _span(above - first), _span(below - first)
         self.offset = cols.offset.to(memory.dtype)
         phase, cell = (torch.arange(count, device=memory.device) for count in (cols.phases, self.size))
         self.base = (phase.view(-1, 1) * (channels * self.size) + cell).flatten()
+        self.move(rows, low[0])
 
-    def grid(self, array: Tensor) -> Tensor:
-        """Return a ``(..., cells)`` array as ``(..., rows, cells along x)``."""
-        return array.unflatten(-1, (len(self.rows), -1))
+    def move(self, rows: Cells, height: int) -> None:
+        """Go to as many other rows of cells, of logits of a height."""
+        self.rows = rows
+        above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=height - 1)
+        first = int(above[0])
+        self.support = slice(first, int(below[-1]) + 1)
+        self.above, self.below = _span(above - first), _span(below - first)
 
     def points(self, side: int) -> Tensor:
         """Return from :attr:`low` what is left (1) or right (2) of every cell."""
@@ -72,9 +74,13 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
     memory = coefficient.new_empty(4 * cols.phases * channels * size * len(cols))
     total = torch.zeros((), dtype=torch.float64, device=logits.device)
     grad = torch.zeros_like(logits, dtype=coefficient.dtype, memory_format=torch.contiguous_format) if gradient else None
+    strip = Strip(memory, channels, rows.part(0, size), cols, logits.shape[2:])
     for start in range(0, len(rows), size):
         part = rows.part(start, start + size)
-        strip = Strip(memory, channels, part, cols, logits.shape[2:])
+        if len(part) == len(strip.rows):
+            strip.move(part, height)
+        else:
+            strip = Strip(memory, channels, part, cols, logits.shape[2:])
         for image in range(len(logits)):
             labels = _labels(strip, target[image], coefficient[image], adjustment.margin)
             into = None if grad is None else grad[image]
@@ -117,6 +123,7 @@ def _walk(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, 
     low = low if adjustment.scale is None else low * adjustment.scale.view(-1, 1, 1)
     low = low if adjustment.bias is None else low + adjustment.bias.view(-1, 1, 1)
     low, multiply = _ranged(low, adjustment, REACH[low.dtype] / (strip.rows.stretch * strip.cols.stretch))
+    low = low * LOG2_E if multiply else low
     _begin(strip, low[:, strip.above], low[:, strip.below], multiply)
     sums = None if grad is None else strip.sums
     total = (multiplied if multiply else added)(strip.exps[0], strip.exps[1], labels, adjustment, sums)
@@ -155,8 +162,6 @@ def _begin(strip: Strip, top: Tensor, bottom: Tensor, multiply: bool) -> None:
     up.mul_(-rows.step)
     strip.low[..., 0] = strip.low[..., 1]
     strip.low[..., -1] = strip.low[..., -2]
-    if multiply:
-        strip.low.mul_(LOG2_E)
     exps, free = strip.exps_at, strip.sums_at
     left, right = strip.points(1), strip.points(2)
     way = torch.sub(right, left, out=free[0])

@@ -108,7 +108,8 @@ def _focus(loss: Tensor, weight: Tensor, gamma: float) -> Tensor:
 
 
 def _total(loss: Tensor, labels: Labels) -> Tensor:
-    return loss.mul_(labels.coefficient).masked_fill_(labels.coefficient == 0, 0).sum()  # also where the loss is infinite
+    total = loss.mul_(labels.coefficient).sum()
+    return total if bool(total.isfinite()) else loss.masked_fill_(labels.coefficient == 0, 0).sum()  # 0 * inf is no number
 
 
 def _collect(exps: Tensor, weight: Tensor, mass: Tensor, labels: Labels, k: int, sums: Tensor) -> None:
