@@ -18,6 +18,12 @@ default_hooks['checkpoint'].update(interval={checkpoint})
 '''
 HOLDOUT = "custom_hooks = [dict(type='mmimb.ClassWeightHook', source='holdout', interval={interval}, " \
           "dataloader=dict(dataset={dataset}))]\n"
+BY_EPOCHS = '''
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs={}, val_interval=10)
+train_dataloader['sampler'] = dict(type='DefaultSampler', shuffle=True)
+param_scheduler = []
+default_hooks['checkpoint'].update(by_epoch=True, interval=1)
+'''
 
 
 class Folder:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from difficulty_run import Folder, state
+from difficulty_run import BY_EPOCHS, Folder, state
 from test_difficulty_hook import run
 from test_difficulty_resume import PARTS, train
 
@@ -26,13 +26,7 @@ def test_counts_are_in_the_last_and_the_best_checkpoint(folder, tmp_path) -> Non
 
 
 def test_counts_are_in_the_checkpoint_of_an_epoch(folder, tmp_path) -> None:
-    epochs = '''
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2, val_interval=10)
-train_dataloader['sampler'] = dict(type='DefaultSampler', shuffle=True)
-param_scheduler = []
-default_hooks['checkpoint'].update(by_epoch=True, interval=1)
-'''
-    run(folder.config('interval=50, stride=1', extra=epochs), tmp_path)
+    run(folder.config('interval=50, stride=1', extra=BY_EPOCHS.format(2)), tmp_path)
     for epoch in (1, 2):
         assert state(tmp_path, f'epoch_{epoch}')['class_difficulty']['meter']['gathered'][1].sum() == 4 * epoch * LABELLED
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from difficulty_run import CLASSES, Folder, rows, state
+from difficulty_run import BY_EPOCHS, CLASSES, Folder, rows, state
 from mmseg.models.decode_heads import PIDHead
 from mmseg.models.utils import resize
 from torch import nn
@@ -183,13 +183,7 @@ def test_the_prediction_of_pidnet_is_watched() -> None:
 
 
 def test_epochs(folder, tmp_path) -> None:
-    epochs = '''
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=10)
-train_dataloader['sampler'] = dict(type='DefaultSampler', shuffle=True)
-param_scheduler = []
-default_hooks['checkpoint'].update(by_epoch=True, interval=1)
-'''
-    run(folder.config(folder.holdout(2, more='by_epoch=True'), extra=epochs), tmp_path)
+    run(folder.config(folder.holdout(2, more='by_epoch=True'), extra=BY_EPOCHS.format(3)), tmp_path)
     assert sorted({int(row['iteration']) for row in rows(tmp_path)}) == [8]  # two epochs of four batches
 
 
