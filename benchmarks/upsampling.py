@@ -48,15 +48,22 @@ def child(**task: Any) -> Any:
     env = {**os.environ, 'OMP_NUM_THREADS': str(task['threads'])}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
-        raise RuntimeError(f'{task}: {done.stderr.strip().splitlines()[-1]}')
+        raise RuntimeError(f'{task}: {(done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]}')
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def rows_of(task: dict[str, Any], paths: list[str]) -> list[dict[str, Any]]:
-    """Measure one shape and loss: all paths."""
-    memory = {path: child(what='memory', path=path, **task) for path in paths}
+    """Measure one shape and loss: all paths, but for those that fail, such as for want of memory."""
+    memory = {}
+    for path in paths:
+        try:
+            memory[path] = child(what='memory', path=path, **task)
+        except RuntimeError as error:
+            if path == 'stock':
+                raise
+            print(f'{task["shape"]:14s} {task["loss"]:28s} {path:9s} left out: {error}', flush=True)
     rows = []
-    for path, phases in child(what='times', paths=paths, **task).items():
+    for path, phases in child(what='times', paths=list(memory), **task).items():
         for phase, quantiles in phases.items():
             rows.append({'shape': task['shape'], 'loss': task['loss'], 'path': path, 'phase': phase, **quantiles,
                          'extra_mb': round(memory[path], 1) if phase == 'both' else '', 'load': round(os.getloadavg()[0], 1)})

@@ -222,7 +222,8 @@ def test_wrong_arguments() -> None:
 def test_an_interruption_leaves_no_process(tmp_path) -> None:
     folder = broken(tmp_path, PIL='import subprocess, time; subprocess.Popen(["sleep", "986"]); time.sleep(986)')
     tool = subprocess.Popen([sys.executable, str(ROOT / 'tools/doctor.py'), '--only', 'pillow'], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': str(folder)})
+                            stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': str(folder)},
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's `&` ignores it
 
     def asleep() -> bool:
         return any(p.read_bytes() == b'sleep\x00986\x00' for p in Path('/proc').glob('[0-9]*/cmdline') if p.exists())

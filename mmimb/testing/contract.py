@@ -46,7 +46,7 @@ def check_loss(loss: Subject | Mapping[str, Any] | str, *, num_classes: int = 4,
     Raises:
         ValueError, TypeError, KeyError, OSError: An exempted question does not exist, or the loss cannot be built.
 
-    >>> [a.question for a in check_loss('mmimb.CrossEntropyLoss') if a.verdict == 'broken']
+    >>> [answer for answer in check_loss('mmimb.CrossEntropyLoss') if answer.verdict == 'broken']
     []
     """
     if isinstance(loss, str):
