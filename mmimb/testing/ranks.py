@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 import torch.distributed as dist
@@ -41,6 +42,8 @@ def _rank(rank: int, subjects: list[Subject], folder: str) -> None:
         except Exception as error:
             answers.append(f'rank {rank}: {error}')
     torch.save(answers, os.path.join(folder, f'rank{rank}.pt'))
+    with suppress(RuntimeError):  # a rank that leaves early would close the connection on one that still computes
+        dist.barrier()
     dist.destroy_process_group()
 
 
