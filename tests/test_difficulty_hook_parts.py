@@ -1,6 +1,7 @@
 """Parts of the difficulty hook by themselves: ranks, sources, holdouts, modes, settings."""
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -163,6 +164,19 @@ def test_the_difficulty_of_a_class_that_stays_away_survives_a_resume(tmp_path) -
         made.update(runner(7), 8)
     assert new.weights[SAMPLER].difficulty.equal(whole.weights[SAMPLER].difficulty)
     assert new.weights[SAMPLER].difficulty[2] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize('fast', [False, True])
+def test_a_loop_that_skips_no_batches_leaves_it_to_the_sampler(tmp_path, fast) -> None:
+    """onedl's fast_forward_on_resume=True begins with the first draw; without, the loop reads what was trained on once more."""
+    data = build(write_images(tmp_path / 'data'))
+    report = scan(data, tmp_path / 'stats.json')
+    whole, drawn = (sampler('DifficultySampler', data, report) for _ in range(2))
+    made = tracker(tmp_path, drawn=drawn, weight=dict(BALANCED, num_classes=5), classes=data.metainfo['classes'])[1]
+    resumed = runner(4)
+    resumed.train_loop.fast_forward_on_resume = fast
+    made.restore(resumed, made.state_dict(4))
+    assert list(islice(drawn, 9)) == list(islice(whole, 13))[4 * fast:][:9]
 
 
 def test_a_missing_validation_under_dynamic_intervals() -> None:
