@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .cross_entropy import TINY
 
-LOG2_E = math.log2(math.e)  # powers of 2 are computed twice as fast as powers of e
+LOG2_E = math.log2(math.e)  # powers of 2 cost a CPU less than powers of e
 FLOOR = -60.0  # its exponential counts for nothing beside 1; below it, numbers become denormal, with which CPUs are slow
 
 

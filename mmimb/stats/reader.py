@@ -64,9 +64,8 @@ class Reader:
             if position < len(self.files):
                 FileReader(self, builder, position).read()
             else:
-                info = self.info(position)
                 files, at = self._find(position)
-                loader = self.other_loaders[int(files.source[at])]
+                info, loader = files.info(at), self.other_loaders[int(files.source[at])]
                 digest = digest_at(info.get('img_path') or info['seg_map_path'], getattr(loader, 'backend_args', None))
                 builder.add(position, b'', digest, stamp=file_stamp(info['seg_map_path'], info.get('img_path')))
         return builder.records()

@@ -44,7 +44,7 @@ def check_report_path(path: str | Path) -> Path:
     if path.exists() and not _is_report(path):
         raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
     arrays = path.with_suffix('.npz')
-    if arrays.exists() and not _is_reports(arrays):
+    if arrays.exists() and not _belongs_to_report(arrays):
         raise ValueError(f'`out` must leave other files alone, got {str(path)!r}, beside which lies {arrays.name!r}, '
                          'which is of no report')
     return path
@@ -59,7 +59,7 @@ def _is_report(path: Path) -> bool:
     return isinstance(data, dict) and ('pixels' in data or 'part' in data)
 
 
-def _is_reports(path: Path) -> bool:
+def _belongs_to_report(path: Path) -> bool:
     """Whether an ``.npz`` belongs to a report, or a part of one, of any format version."""
     try:
         with zipfile.ZipFile(path) as file:
