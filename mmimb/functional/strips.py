@@ -118,7 +118,7 @@ def upsampled_lovasz(logits: Tensor, target: Tensor, weight: Tensor, share: Call
         logits: ``(N, C, h, w)`` scores; the only input with a gradient; ``C = 1`` too with ``sigmoid``.
         target: ``(N, H, W)`` labels, in range where the weight is not 0.
         weight: ``(N, H, W)`` pixel weights, 0 at ignored pixels.
-        share: Returns the ``(C,)`` factors ``k`` for the ``(C,)`` mask of the classes with a label.
+        share: Returns the ``(C,)`` factors ``k``, given 1 for each class with a label and 0 for the others.
         sigmoid: Each channel is a binary problem; otherwise the probabilities are those of the softmax.
         align_corners: As in ``F.interpolate``.
 
@@ -140,7 +140,7 @@ def upsampled_lovasz(logits: Tensor, target: Tensor, weight: Tensor, share: Call
             return z.new_zeros(()), None
 
         _strips(low, size, add, align_corners, False)
-        table = slope_table(count) * share(count[:, 1].sum(-1) > 0).view(-1, 1, 1)
+        table = slope_table(count) * share((count[:, 1].sum(-1) > 0).to(count.dtype)).view(-1, 1, 1)
         constant = (count[:, 1] * table[:, 1]).sum()
         slopes = table.flatten().to(torch.promote_types(low.dtype, torch.float32))
 

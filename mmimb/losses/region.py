@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number
 from ..dispatch import Upsample, implementation
 from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, strips, tversky_loss
 from ..registry import MODELS
-from ..stats.checks import number
 from .base import SegLoss
 
 
@@ -56,11 +56,11 @@ class RegionLoss(SegLoss):
         pixel = valid.to(prob.dtype) if weight is None else valid * weight.to(prob.dtype)
         terms, counts = self.per_class(prob, positive, pixel)
         counts = occurring(prob, positive, valid) if counts is None else counts
-        return (terms * self._share(counts, class_weight, reduction, avg_factor).to(prob.dtype)).sum()
+        return (terms * self._share(counts.to(prob.dtype), class_weight, reduction, avg_factor)).sum()
 
     def _share(self, counts: Tensor, class_weight: Tensor | None, reduction: str, avg_factor: float | Tensor | None) -> Tensor:
-        """Return the ``(C,)`` factors of the terms, given the mask of those that count."""
-        used = counts.float() if class_weight is None else counts * class_weight[-len(counts):]  # one channel: that of label 1
+        """Return the ``(C,)`` factors of the terms, given 1 for those that count and 0 for the others."""
+        used = counts if class_weight is None else counts * class_weight[-len(counts):]  # one channel: that of label 1
         if reduction == 'sum':
             return used
         if avg_factor is not None:
@@ -107,15 +107,18 @@ class LovaszLoss(RegionLoss):
     Errors are counted in buckets in place of a sort (see :mod:`mmimb.functional.lovasz` for what that means for the value).
     """
 
-    obstacle = ''
-    has_formula = False
+    has_formula = False  # and so there is no kernel
+
+    @property
+    def obstacle(self) -> str:
+        return ''
 
     def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         return lovasz_loss(prob, positive, weight)
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
-        implementation(upsample.mode, None, logits)  # refuses 'fused': there is no kernel
+        implementation(upsample.mode, None, logits)  # refuses 'fused'
         dtype = torch.promote_types(logits.dtype, torch.float32)
         pixel = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
         return strips.upsampled_lovasz(
