@@ -1,14 +1,13 @@
 r"""The Lovász extension of the Jaccard loss (arXiv 1705.08790), one term per class.
 
-A term is :math:`\sum_i s_i e_i` over the pixels: the error times the slope, which is what the pixel adds to the Jaccard loss when
-pixels turn wrong one by one, in falling order of error. That order is a sort of all pixels for each class. Here errors are
-counted in equal buckets instead, and the pixels of one bucket share the slope that they have on average over all orders in which
-the bucket could turn wrong. So, with buckets of width :math:`w`:
+A term is :math:`\sum_i s_i e_i` over the pixels: the error times the slope, which is what the pixel adds to the Jaccard loss
+when pixels turn wrong one by one, in falling order of error. That order is a sort of all pixels for each class. Here errors are
+counted in equal buckets instead, and the pixels of a bucket share the slope that they have on average over all orders in which
+they could turn wrong. So, with buckets of width :math:`w`:
 
-* the term is at most :math:`w` below the exact one, and never above it, for the Lovász extension is convex with slopes that
-  add up to 1;
-* its gradient with respect to the errors is a subgradient of the exact term for errors that lie at most :math:`w / 2` beside the
-  given ones.
+* the term is at most :math:`w` below the exact one, and never above it: the Lovász extension is convex, with slopes that add up
+  to 1;
+* its gradient by the errors is a subgradient of the exact term for errors that lie at most :math:`w / 2` beside the given ones.
 """
 from __future__ import annotations
 
@@ -76,7 +75,7 @@ def bucketed_slopes(prob: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
 
 
 def error_buckets(prob: Tensor, positive: Tensor) -> Tensor:
-    """Return in which of ``(C, 2, BUCKETS)`` buckets, counted through, the error of each of ``(N, C, *)`` probabilities lies."""
+    """Return the buckets of the errors of ``(N, C, *)`` probabilities, as places in a flat ``(C, 2, BUCKETS)`` table."""
     error = (prob - positive.to(prob.dtype)).abs_().mul_(BUCKETS)
     bucket = error.to(torch.int32).clamp_(0, BUCKETS - 1)  # also where the probability is NaN
     bucket.add_(positive.to(torch.int32), alpha=BUCKETS)
