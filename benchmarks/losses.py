@@ -31,7 +31,7 @@ def measure(name: str, threads: int, repeats: int) -> dict[str, float]:
     import torch
     import torch.nn.functional as F
 
-    from mmimb.testing import TestedLoss
+    from mmimb.testing import Subject
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     logits = torch.randn(SHAPE, requires_grad=True)
@@ -41,7 +41,7 @@ def measure(name: str, threads: int, repeats: int) -> dict[str, float]:
     def baseline(z: Any, y: Any) -> Any:
         return F.cross_entropy(z, y, ignore_index=255)
 
-    loss = baseline if name == BASELINE else TestedLoss.of_type(f'mmimb.{name}', SHAPE[1]).build()
+    loss = baseline if name == BASELINE else Subject.of_type(f'mmimb.{name}', SHAPE[1]).build()
     small = logits[:, :, :8, :8].detach().clone().requires_grad_()
     loss(small, target[:, :8, :8]).backward()  # what a first call loads is not the loss's memory
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

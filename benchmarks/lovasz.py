@@ -6,8 +6,9 @@
 Forward and backward in float32 with one thread, in processor time, the ways taking turns; 5 % of the labels are ignored. In
 ``random`` every class has as many pixels as any other, and the logits know nothing of the labels; in ``trained`` classes halve
 from one to the next (150 classes: 12 of them occur), and most pixels are right. ``low`` is from logits of a quarter of the
-height and width, ``low_stock`` the same by way of up-sampled logits. Errors are against the sort in float64: of the value, and
-of the gradient, the sum of absolute differences over the sum of the exact one's absolute entries.
+height and width, ``low_stock`` the same by way of up-sampled logits. The sort, too, leaves out classes without a label. Errors
+are against the sort in float64: of the value, and of the gradient, the sum of absolute differences over the sum of the exact
+one's absolute entries.
 """
 from __future__ import annotations
 

@@ -11,10 +11,13 @@ they could turn wrong. So, with buckets of width :math:`w`:
 """
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .cross_entropy import TINY
+from .layout import per_class
 
 BUCKETS = 4096  # 1 / BUCKETS is the rounding error of float16 just below 1
 CHUNK = {'cpu': 1 << 18}  # probabilities that are worked on at a time; the cache of a core holds few of that size
@@ -32,14 +35,31 @@ def lovasz_loss(prob: Tensor, positive: Tensor, weight: Tensor, *, exact: bool =
     """
     over = (0, *range(2, prob.ndim))
     slopes = sorted_slopes if exact else bucketed_slopes
-    with torch.no_grad():
-        labelled = (positive & (weight > 0).unsqueeze(1)).to(prob.dtype).sum(over) > 0  # as numbers: sums of a mask are slow
+    with torch.no_grad():  # in chunks: one more tensor of the size of the logits costs more than what is done to it
+        seen = positive & (weight > 0).unsqueeze(1)
+        labelled = (seen.flatten(2).any(2) if seen.ndim > 2 else seen).any(0)
         step = 1 if exact else CHUNK.get(prob.device.type, LARGE_CHUNK) // max(1, weight.numel())
-        slope = torch.zeros_like(prob)
-        for some in _to_compute(labelled).split(max(1, step)):  # all classes at once would take many times the logits' memory
-            slope.index_copy_(1, some, slopes(prob.index_select(1, some), positive.index_select(1, some), weight))
-        constant = positive.to(prob.dtype).mul_(slope).sum(over)  # an error is 1 - prob where the label is, and prob elsewhere
-    return (prob * slope).sum(over) - constant, labelled
+        slope, terms = torch.zeros_like(prob), prob.new_zeros(len(labelled))
+        for some in _to_compute(labelled).split(max(1, step)):
+            p, inside = prob.index_select(1, some), positive.index_select(1, some)
+            s = slopes(p, inside, weight)
+            slope.index_copy_(1, some, s)
+            terms.index_copy_(0, some, (p - inside.to(p.dtype)).mul_(s).sum(over))  # the error with the sign of its slope
+    return _WithSlope.apply(prob, slope, terms), labelled
+
+
+class _WithSlope(torch.autograd.Function):
+    """Values that are known, with a gradient that is: nothing of the size of the probabilities is made for it."""
+
+    @staticmethod
+    def forward(ctx: Any, prob: Tensor, slope: Tensor, terms: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return terms.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * per_class(grad, slope), None, None
 
 
 def _to_compute(labelled: Tensor) -> Tensor:
