@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -77,6 +78,23 @@ def test_two_processes_test_and_fail_like_one(tiny, tmp_path):
     assert '"mIoU_tail"' in (tmp_path / 'm.json').read_text()
     result = tool('dist_train.sh', tmp_path / 'no.py', 1, PORT=free_port())
     assert error_line(result) == f"error: `config` must be an existing config file, got '{tmp_path / 'no.py'}'"
+
+
+@pytest.mark.slow
+def test_a_changed_key_does_not_get_into_a_resumed_run(tiny, tmp_path):
+    """torch loads this file without a word, and mmengine loads a state dict in which a key is missing."""
+    work = shutil.copytree(tiny.work, tmp_path / 'w')
+    newest = work / 'iter_8.pth'
+    data = newest.read_bytes()
+    newest.write_bytes(data.replace(b'decode_head.conv_seg.weight', b'decode_head.conv_seg.weighu'))
+    assert newest.read_bytes() != data
+    assert torch.load(newest, weights_only=True)['meta']['iter'] == 8
+    (work / 'last_checkpoint').write_text(str(newest))
+    result = tool('train.py', tiny.config, '--work-dir', work, '--resume', '--cfg-options', 'train_cfg.max_iters=6')
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert iterations(result.stdout) == [5, 6]
+    for words in ('iter_8.pth', 'trying the one before', f"resuming from {str(work / 'iter_4.pth')!r}"):
+        assert words in result.stdout + result.stderr
 
 
 def test_launcher_without_its_environment_is_one_line(tiny):

@@ -113,7 +113,7 @@ def _keep_seed(cfg: Any, checkpoint: str | None, trust: bool) -> None:
     randomness = cfg.get('randomness') or {}
     if checkpoint is None or randomness.get('seed') is not None or not os.path.isfile(checkpoint):
         return
-    meta = inspect_checkpoint(checkpoint, trust=trust).get('meta')
+    meta = inspect_checkpoint(checkpoint, trust=trust, complete=False).get('meta')
     seed = meta.get('seed') if isinstance(meta, Mapping) else None
     if isinstance(seed, int):
         cfg.randomness = {**randomness, 'seed': seed}

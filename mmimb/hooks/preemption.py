@@ -12,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from ..registry import HOOKS
 from ..signals import EX_TEMPFAIL, SIGNALS
+from .whole_files import save_whole
 
 
 @HOOKS.register_module()
@@ -94,6 +95,7 @@ class PreemptionHook(Hook):
         if hook is None:
             hook = CheckpointHook(by_epoch=False)
             hook.before_train(runner)
+            save_whole(hook)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             step = runner.epoch + 1 if hook.by_epoch else runner.iter + 1
             meta = {'epoch': runner.epoch, 'iter': runner.epoch * len(runner.train_dataloader)}
