@@ -1,7 +1,8 @@
 """torchrun for jobs that can be preempted: ``python -m mmimb.engine.torchrun`` takes torchrun's own arguments.
 
 torchrun answers SIGTERM by giving its workers 30 seconds, and its exit status says only that a worker failed. This passes
-SIGTERM and SIGUSR1 on to the workers and waits for them, and exits with their status.
+SIGTERM and SIGUSR1 on to the workers and waits for them, and exits with their status. Without ``--master_port`` it takes
+a port of its own.
 """
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from ..signals import EX_TEMPFAIL, SIGNALS
 from .errors import EXIT_STATUS
+from .port import torchrun_port
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         signal.signal(number, handle)
     try:
-        run.main(list(sys.argv[1:] if arguments is None else arguments))
+        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        run.main([*torchrun_port(arguments), *arguments])
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         code = next((c for c in (EXIT_STATUS, EX_TEMPFAIL) if c in codes), error.get_first_failure()[1].exitcode)
