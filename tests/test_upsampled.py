@@ -13,9 +13,11 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.testing import assert_close
 from upsampling import SIZES, blend, interpolate, problem
 
+from mmimb import functional
 from mmimb.dispatch import MODES, Formula, Upsample
 from mmimb.functional import upsampled
-from mmimb.functional.axes import cells, matrix, support
+from mmimb.functional.axes import matrix, support
+from mmimb.functional.walk_cells import cells
 from mmimb.losses import CrossEntropyLoss, PixelLoss
 from mmimb.testing.subject import IGNORE
 
@@ -172,14 +174,13 @@ def test_losses_that_need_all_pixels_say_why() -> None:
     assert {name for name, reason in reasons.items() if reason} == {*FULL, *(str(c) for c in CASES if not c.has_map)}
 
 
-def test_formulas_are_those_of_the_module() -> None:
+def test_formulas_are_functions_of_the_package() -> None:
     logits, target, _ = problem((3, 3), (6, 6))
     names = set()
     for case in MAPS:
-        formula: Formula | None = ROOT.build(dict(case.cfg)).formula(logits, target, target != IGNORE, None)
-        assert formula is not None
-        names.add(formula.name)
-        assert hasattr(upsampled, f'upsampled_{formula.name}')
+        formula: Formula = ROOT.build(dict(case.cfg)).formula(logits, target, target != IGNORE, None)
+        names.add(formula.function.__name__)
+        assert getattr(functional, formula.function.__name__) is formula.function
     assert len(names) == 3
     assert len(PIXELS) == logits.shape[1]
 
