@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number
 from ..dispatch import Formula
 from ..functional import adjusted_cross_entropy, channel_cross_entropy, log_odds_bias, rebalancing
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number
 from .pixel import PixelLoss
 
 
