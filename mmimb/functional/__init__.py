@@ -19,11 +19,12 @@ from .weighting import (
 )
 
 __all__ = [
-    'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'MEASURES', 'REDUCTIONS', 'Scores', 'adjusted_binary_cross_entropy',
-    'adjusted_cross_entropy', 'channel_cross_entropy', 'checked_reduction', 'class_difficulty', 'class_scores',
-    'complement_entropy', 'confusion_matrix', 'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number',
-    'hardest', 'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
-    'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error', 'per_class',
-    'positive_channels', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion', 'split_ignore', 'suitable_beta',
-    'temperatures', 'tversky_loss', 'valid_labels'
+    'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'MEASURES', 'REDUCTIONS', 'Scores',
+    'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'channel_cross_entropy',
+    'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
+    'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'hardest',
+    'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
+    'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',
+    'per_class', 'positive_channels', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',
+    'split_ignore', 'suitable_beta', 'temperatures', 'tversky_loss', 'valid_labels'
 ]
