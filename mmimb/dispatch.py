@@ -1,4 +1,8 @@
-"""The one place that decides how a loss gets from low-resolution logits to labels of full resolution."""
+"""The one place that decides how low-resolution logits meet labels of full resolution.
+
+A loss either gets up-sampled logits (:func:`needs_full_logits`), or its sum over all pixels is computed without them
+(:func:`upsampled_sum`): by a kernel, by the walk, or in strips.
+"""
 from __future__ import annotations
 
 import logging
@@ -27,8 +31,8 @@ class Upsample:
 
     Args:
         mode: ``'stock'`` up-samples them and computes the loss on the result. The others never hold full-resolution logits:
-            ``'strip'`` goes through them strip by strip, on any device, ``'fused'`` is a Triton kernel. ``'auto'`` is the first
-            of ``'fused'``, ``'strip'`` and ``'stock'`` that there is for the loss, the device and the dtype.
+            ``'strip'`` is plain PyTorch on any device, ``'fused'`` a Triton kernel. ``'auto'`` is the first of ``'fused'``,
+            ``'strip'`` and ``'stock'`` that exists for the loss, the device and the dtype.
         align_corners: As in ``F.interpolate``.
     """
 
