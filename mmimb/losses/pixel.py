@@ -46,8 +46,7 @@ class PixelLoss(SegLoss):
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         """Return the ``(N, *)`` losses of ``(N, C, *)`` logits, in their dtype; ignored pixels may hold any finite number."""
         loss = self.formula(logits, target, valid, class_weight).per_pixel(logits, target)
-        used = self.weight_of(target, class_weight, logits.shape[1])
-        return loss if used is None or not used.ndim else used * loss
+        return _weighted(loss, self.weight_of(target, class_weight, logits.shape[1]))
 
     @property
     def has_formula(self) -> bool:
@@ -75,21 +74,24 @@ class PixelLoss(SegLoss):
         coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
         if reduction == 'mean':
             coefficient = coefficient.div_(self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
-        if not self.has_formula:
-            return upsampled_sum(lambda z, images, rows: self.per_pixel(
-                z, _cleaned(target[images, rows], valid[images, rows]), valid[images, rows], class_weight),
-                logits, target, coefficient, upsample)
-        if used is not None and used.ndim:
-            coefficient = coefficient * used
-        return upsampled_sum(self.formula(logits, target, valid, class_weight), logits, target, coefficient, upsample)
+        if self.has_formula:
+            formula = self.formula(logits, target, valid, class_weight)
+            return upsampled_sum(formula, logits, target, _weighted(coefficient, used), upsample)
+
+        def losses(z: Tensor, images: slice, rows: slice) -> Tensor:
+            inside = valid[images, rows]
+            return self.per_pixel(z, _cleaned(target[images, rows], inside), inside, class_weight)
+
+        return upsampled_sum(losses, logits, target, coefficient, upsample)
 
     def weight_of(self, target: Tensor, class_weight: Tensor | None, channels: int) -> Tensor | None:
-        """Return the weight that a pixel's loss was multiplied by, as ``(N, *)`` or a scalar."""
+        """Return the class weight in a pixel's loss: ``(N, *)``, that of the label, or a scalar if it belongs to channels.
+
+        With several sigmoid channels each has its own weight, which the formula applies; their average is the scalar.
+        """
         if class_weight is None:
             return None
-        if self.sigmoid and channels > 1:
-            return class_weight.mean()  # each channel has its own; their losses are averaged
-        return class_weight[target]
+        return class_weight.mean() if self.sigmoid and channels > 1 else class_weight[target]
 
     def _divisor(self, valid: Tensor, weight: Tensor | None, used: Tensor | None) -> Tensor:
         if self.normalize == 'weights':
@@ -105,3 +107,8 @@ class PixelLoss(SegLoss):
 def _cleaned(target: Tensor, valid: Tensor) -> Tensor:
     """Return labels that can index: 0 where ignored."""
     return target.masked_fill(~valid, 0)
+
+
+def _weighted(values: Tensor, used: Tensor | None) -> Tensor:
+    """Multiply ``(N, *)`` values by the weights of the labels; those of channels (a scalar) are in the formula already."""
+    return values if used is None or not used.ndim else used * values
