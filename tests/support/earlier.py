@@ -55,7 +55,7 @@ HOOKS = {
 
 
 def write_dataset(root: Path) -> Path:
-    """Write ``train``, ``val`` and ``messy``: labels with a value that is no class, with another size than the image, a copy."""
+    """Write ``train``, ``val`` and ``messy``: labels with a value that is no class, of another size than the image, a copy."""
     for split, count in (('train', 7), ('val', 2), ('messy', 6)):
         for i in range(count):
             rng = np.random.default_rng([count, i])
