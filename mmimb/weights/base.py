@@ -40,6 +40,14 @@ class FixedWeight(ClassWeight):
         return {'weight': _checked(_read(source) if isinstance(source, (str, Path)) else source)}
 
 
+def read_class_weight(source: Any) -> list[float]:
+    """Return the numbers of a list, or of a file that holds one; errors as for :class:`FixedWeight`."""
+    weight = FixedWeight(source)
+    weight.prepare()
+    values: list[float] = weight.weight.tolist()
+    return values
+
+
 def build_class_weight(source: Any) -> ClassWeight | None:
     """Build what ``class_weight`` of a loss may be: ``None``, a list, a file, or ``dict(type='mmimb.<scheme>', ...)``."""
     if source is None or isinstance(source, ClassWeight):
