@@ -4,7 +4,8 @@ from __future__ import annotations
 from mmimb.nodes import loss_decodes, nodes
 
 MODEL = dict(
-    decode_head=[dict(loss_decode=dict(type='A', class_weight=dict(type='W'))), dict(loss_decode=[dict(type='B'), dict(type='C')])],
+    decode_head=[dict(loss_decode=dict(type='A', class_weight=dict(type='W'))),
+                 dict(loss_decode=[dict(type='B'), dict(type='C')])],
     student=dict(auxiliary_head=dict(loss_decode=dict(type='D', inner=dict(loss_decode=dict(type='not a head'))))), neck=None)
 
 

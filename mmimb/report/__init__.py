@@ -1,4 +1,4 @@
-"""What a scan means, for people: weights side by side, a suggested config, and a page to show to colleagues."""
+"""What people see of a scan: tables in the terminal, an HTML page, a suggested config."""
 from .page import PageSource, render
 from .present import present
 from .schemes import Scheme, all_schemes

@@ -1,3 +1,4 @@
+"""Class weights: from counts, or by what the model finds hard."""
 from .base import ClassWeight, FixedWeight, build_class_weight, read_class_weight
 from .deferred import Deferred
 from .difficulty import DifficultyBalanced
