@@ -150,10 +150,9 @@ def curve(points: list[tuple[float, float]]) -> str:
 
 def box(name: str, x: float, y: float) -> str:
     """Return a box with a name and what it is for."""
-    what = textwrap.shorten(purpose(name), 74, placeholder=' …')
     text = [f'<text class="name" x="{x:.0f}" y="{y - 14:.0f}">{name}</text>']
     text += [f'<text class="what" x="{x:.0f}" y="{y + 1 + 12 * at:.0f}">{escape(line)}</text>'
-             for at, line in enumerate(textwrap.wrap(what, 28))]
+             for at, line in enumerate(textwrap.wrap(purpose(name), 28, max_lines=3, placeholder=' …'))]
     return (f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>'
             + ''.join(text))
 
