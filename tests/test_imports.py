@@ -93,6 +93,17 @@ def test_import_is_light() -> None:
     assert run("import sys, mmimb; sys.exit(bool({'torch', 'mmengine', 'numpy', 'rich'} & set(sys.modules)))").returncode == 0
 
 
+def test_losses_are_imported_in_a_second() -> None:
+    """Processor time beyond torch's and the stack's own, without the compiler of torch, which takes a second by itself."""
+    result = run("import sys, time, torch, mmseg\n"
+                 "begin = time.process_time()\n"
+                 "import mmimb.losses\n"
+                 "print(time.process_time() - begin, 'torch._dynamo' in sys.modules)")
+    seconds, compiler = result.stdout.split()
+    assert float(seconds) < 1, result.stderr
+    assert compiler == 'False'
+
+
 def test_a_missing_stack_gives_one_line_with_both_commands() -> None:
     block = "import sys\nsys.modules['mmengine'] = None\n"
     for code in ('import mmimb.registry', 'from mmimb.stack import require_stack; require_stack()'):
