@@ -105,6 +105,32 @@ def test_a_head_that_ignores_no_label() -> None:
     assert torch.equal(got['acc_seg'], want['acc_seg'])
 
 
+@pytest.mark.parametrize('loss', [DICE, [CE, DICE], dict(type='CrossEntropyLoss')])
+def test_accuracy_is_from_low_resolution_on_every_path(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mmimb.heads.upsampled as upsampled
+    seen = []
+    original = upsampled.resized_argmax
+    monkeypatch.setattr(upsampled, 'resized_argmax', lambda logits, how: seen.append(logits.shape[2:]) or original(logits, how))
+    cfg = head_cfg('FCN', loss)
+    same(results(wrapped(cfg)), results(cfg))
+    assert seen == [(16, 16)]
+
+
+def test_accuracy_does_not_wait_for_the_device() -> None:
+    """A meta tensor under FakeTensorMode pretends to be another device: reading a value back to the host raises."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from mmimb.heads.upsampled import _accuracy, _winners
+    head = build(wrapped(head_cfg('FCN', CE)))
+    with FakeTensorMode():
+        device = 'cuda' if torch.cuda.is_available() else 'meta'
+        logits, label = torch.zeros(2, 4, 8, 8, device=device), torch.zeros(2, 32, 32, dtype=torch.long, device=device)
+        for full in (None, torch.zeros(2, 4, 32, 32, device=device)):
+            percent = _accuracy(_winners(logits, full, label, head), label, 255)
+            assert percent.shape == (1, )
+            assert percent.device.type == device
+
+
 def test_classes_that_are_equal_count_for_the_first() -> None:
     losses, _ = results(wrapped(head_cfg('FCN', CE, num_classes=19)), torch.zeros(2, 19, 8, 8))
     label = torch.cat([sample.gt_sem_seg.data for sample in batch()[1]])

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import matrix, support
@@ -22,8 +21,6 @@ from .layout import per_class
 from .phases import Adjustment
 
 STRIP = {'cpu': 1 << 19}  # elements of the up-sampled logits of a strip; the cache of a core holds few of that size
-CHANNELS = {'cpu': 8}  # that are up-sampled at a time, for the arg-max
-MANY_CHANNELS = 32
 LARGE_STRIP = 1 << 25  # elsewhere: enough to keep a device busy
 
 Losses = Callable[[Tensor, slice, slice], Tensor]
@@ -105,27 +102,6 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
                                              gamma=gamma).mean(1)
 
     return sum_over_strips(logits, coefficient, losses, align_corners=align_corners)
-
-
-@torch.no_grad()
-def upsampled_argmax(logits: Tensor, size: torch.Size | tuple[int, int], *, align_corners: bool = False) -> Tensor:
-    """Return the ``(N, *size)`` class with the largest up-sampled logit, exactly as from ``F.interpolate``; ties: the lowest.
-
-    Args:
-        logits: ``(N, C, h, w)`` scores.
-        size: Height and width of the result.
-        align_corners: As in ``F.interpolate``.
-    """
-    best = logits.new_full((len(logits), *size), -torch.inf)
-    winner = torch.zeros(best.shape, dtype=torch.int64, device=logits.device)
-    step = CHANNELS.get(logits.device.type, MANY_CHANNELS)
-    for channel in range(0, logits.shape[1], step):
-        z = F.interpolate(logits[:, channel:channel + step], tuple(size), mode='bilinear', align_corners=align_corners)
-        value, index = z.max(1)
-        better = value > best
-        winner = torch.where(better, index + channel, winner)
-        best = torch.where(better, value, best)
-    return winner
 
 
 def _can_walk(logits: Tensor, target: Tensor, adjustment: Adjustment) -> bool:
