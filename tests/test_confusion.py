@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmimb.functional import confusion_matrix, scores
+from mmimb.functional import confusion, confusion_matrix, scores
 
 
 def oracle_counts(pred: np.ndarray, label: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
@@ -39,6 +39,32 @@ def test_uint8_and_many_classes_do_not_overflow():
 def test_all_ignored_and_empty():
     assert confusion_matrix(torch.zeros(4, dtype=torch.long), torch.full((4,), 255), 3).sum() == 0
     assert confusion_matrix(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), 3).shape == (3, 3)
+
+
+@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8])
+def test_counted_in_parts_without_copies_of_the_maps(dtype, monkeypatch):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        size = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            made = [x for x in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(x, torch.Tensor)]
+            self.size = max([self.size, *(x.untyped_storage().nbytes() for x in made if x.dtype == torch.int64 != dtype)])
+            return out
+
+    monkeypatch.setitem(confusion.PART, 'cpu', 100)
+    rng = np.random.default_rng(0)
+    pred, label = rng.integers(0, 4, (37, 41)), rng.integers(0, 4, (37, 41))
+    label[rng.random(label.shape) < 0.2] = 255
+    with Largest() as largest:
+        got = confusion_matrix(torch.tensor(pred).to(dtype), torch.tensor(label).to(dtype), 4)
+    np.testing.assert_array_equal(got.numpy(), oracle_counts(pred, label, 4, 255))
+    assert largest.size <= 8 * 100
+    label[-1, -1] = 7
+    with pytest.raises(ValueError, match=r'`target` must be in .* got 7'):
+        confusion_matrix(torch.tensor(pred), torch.tensor(label), 4)
 
 
 def test_inputs_are_left_alone():
