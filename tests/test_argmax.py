@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.largest import Largest
 from support.upsampling import SIZES, blend
 from torch import Tensor
 
@@ -169,18 +170,6 @@ def test_no_class_below_the_bound_wins(taps: tuple[int, int]) -> None:
 
 
 def test_no_tensor_of_full_resolution() -> None:
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        size = 0
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            out = func(*args, **(kwargs or {}))
-            for value in out if isinstance(out, (tuple, list)) else [out]:
-                if isinstance(value, Tensor):
-                    self.size = max(self.size, value.untyped_storage().nbytes() // value.element_size())
-            return out
-
     for logits in (torch.randn(1, 64, 32, 32), smooth((1, 64, 32, 32), torch.Generator().manual_seed(0))):
         with Largest() as largest:
             resized_argmax(logits, Resizing((256, 256)))

@@ -11,6 +11,7 @@ from cases import CASES, STATS, Case
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from support.head_cases import batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
+from support.largest import Largest
 from torch.testing import assert_close
 
 from mmimb.dispatch import MODES, implementation
@@ -66,19 +67,7 @@ def test_mixed_losses_share_one_up_sampling_and_add_up_under_one_name(monkeypatc
 
 def test_no_tensor_of_full_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """With enough classes, nothing that is allocated holds as many numbers as the up-sampled logits."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        size = 0
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            out = func(*args, **(kwargs or {}))
-            for value in out if isinstance(out, (tuple, list)) else [out]:
-                if isinstance(value, torch.Tensor) and value.device.type == 'cpu':
-                    self.size = max(self.size, value.untyped_storage().nbytes() // value.element_size())
-            return out
-
-    monkeypatch.setattr('mmimb.functional.geometric.STRIP', 1 << 12)
+    monkeypatch.setattr('mmimb.functional.walk.STRIP', 1 << 12)
     monkeypatch.setitem(__import__('mmimb.functional.strips').functional.strips.STRIP, 'cpu', 1 << 12)
     full = 2 * 64 * 32 * 32
     for mode, loss in [('stock', CE), ('strip', CE), ('strip', dict(type='mmimb.BinaryCrossEntropyLoss'))]:
