@@ -53,7 +53,7 @@ class RegionLoss(SegLoss):
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         prob = logits.sigmoid() if self.sigmoid else logits.softmax(1)
         positive = positive_channels(logits, target)
-        pixel = valid.to(prob.dtype) if weight is None else valid * weight.to(prob.dtype)
+        pixel = valid.to(prob.dtype) if weight is None else torch.where(valid, weight.to(prob.dtype), 0)
         terms, counts = self.per_class(prob, positive, pixel)
         counts = occurring(prob, positive, valid) if counts is None else counts
         return (terms * self._share(counts.to(prob.dtype), class_weight, reduction, avg_factor)).sum()
@@ -121,6 +121,6 @@ class LovaszLoss(RegionLoss):
         implementation(upsample.mode, None, logits)  # refuses 'fused'
         dtype = torch.promote_types(logits.dtype, torch.float32)
         pixel = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
-        return strips.upsampled_lovasz(
+        return strips.lovasz_over_strips(
             logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
             sigmoid=bool(self.sigmoid), align_corners=upsample.align_corners)
