@@ -31,16 +31,17 @@ def finish(name, *arguments, step, **env):
 
 
 @pytest.mark.slow
-def test_one_process_saves_leaves_and_goes_on(tiny, tmp_path):
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_one_process_saves_leaves_and_goes_on(tiny, tmp_path, number, status):
     work, log = tmp_path / 'w', tmp_path / 'log'
     process = start('train.py', tiny.config, '--work-dir', work, '--cfg-options', *LONG, log=log)
     wait_for(log, r'Iter\(train\) \[ *5/', process)
-    os.killpg(process.pid, signal.SIGTERM)  # the worker that loads data gets it as well
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(60) == 75, log.read_text()[-3000:]
+    os.killpg(process.pid, number)  # the worker that loads data gets it as well
+    os.killpg(process.pid, number)
+    assert process.wait(60) == status, log.read_text()[-3000:]
     step = last(work)
     assert iterations(log.read_text())[-1] == step >= 5
-    assert f'stopped by SIGTERM after iteration {step}' in log.read_text()
+    assert f'stopped by {number.name} after iteration {step}' in log.read_text()
     assert 'Traceback' not in log.read_text()
     finish('train.py', tiny.config, '--work-dir', work, step=step)
 

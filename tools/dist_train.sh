@@ -3,7 +3,7 @@
 #   tools/dist_train.sh CONFIG GPUS [arguments of train.py]
 # Environment: NNODES, NODE_RANK, MASTER_ADDR, PORT (default: a free one; with NNODES > 1 from the id of the job), PYTHON.
 # Without GPUs, processes train on CPU cores.
-# SIGTERM or SIGUSR1 saves a checkpoint; the exit status is 75 then.
+# SIGTERM, SIGUSR1 or Ctrl-C saves a checkpoint; the exit status is 75 then, 130 for Ctrl-C.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2

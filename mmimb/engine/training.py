@@ -51,7 +51,7 @@ def train(options: TrainOptions) -> Any:
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing has been written if the preparation
             raises it.
-        SystemExit: With the status of ``PreemptionHook`` after SIGTERM or SIGUSR1.
+        SystemExit: With the status of ``PreemptionHook`` after SIGTERM, SIGUSR1 or SIGINT.
     """
     with leave_on_signal():
         require_stack()
