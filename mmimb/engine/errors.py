@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from ..printable import printable, printable_lines
+
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
 EXIT_STATUS = 2
 LOST_PEER = ('closed by peer', 'reset by peer')  # how gloo says that another process is gone
@@ -36,7 +38,8 @@ def one_line_errors() -> Iterator[None]:
         if not _is_expected(error):
             raise
         detail = getattr(error, 'detail', '')
-        sys.stderr.write(f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else ''))
+        text = f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else '')
+        sys.stderr.write(printable_lines(text))
         sys.stderr.flush()
         raise SystemExit(EXIT_STATUS) from None
 
@@ -53,7 +56,7 @@ def describe(error: BaseException) -> str:
     if text.startswith('Caught ') and 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].removeprefix(f'{type(error).__name__}: ')
         own = '`' in text
-    text = ' '.join(text.split())
+    text = printable(' '.join(text.split()))
     if not text:
         return f'{type(error).__name__} (MMIMB_TRACEBACK=1 shows where)'
     if own or not isinstance(error, (ValueError, TypeError)):

@@ -133,6 +133,7 @@ def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
     from .low_memory import LowMemoryHook
     from .posthoc import correction_hook
 
@@ -144,6 +145,7 @@ def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
 
     with refused_pickles():
         runner = TestRunner.from_cfg(cfg)
+    runner.logger.addFilter(PrintableFilter())
     if correction:
         runner.register_hook(correction_hook(correction))
     else:

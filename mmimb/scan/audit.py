@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..printable import printable
 from ..stats.npz import Array
 from .findings import ERROR, FINDINGS, NOTE, WARNING
 from .part import Part
@@ -51,7 +52,7 @@ def finding_lines(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, entry in found.items():
         head = f'{entry["severity"]}: {name}: '
-        lines += [head + ': '.join(filter(None, (one['file'], one['detail']))) for one in entry['files']]
+        lines += [printable(head + ': '.join(filter(None, (one['file'], one['detail'])))) for one in entry['files']]
         if entry['total'] > len(entry['files']):
             lines.append(f'{head}and {entry["total"] - len(entry["files"])} more files')
     return lines
