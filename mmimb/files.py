@@ -1,8 +1,10 @@
 """Writing results: all or nothing."""
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +13,12 @@ def require_suffix(argument: str, path: str | None, suffix: str) -> None:
     """Raise a ``ValueError`` if ``path`` is given and has another suffix."""
     if path is not None and Path(path).suffix.lower() != suffix:
         raise ValueError(f'`{argument}` must be a path that ends with {suffix}, got {path!r}')
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise an ``OSError`` if there is something at ``path`` that is no file: a pipe or a device can be read for ever."""
+    if (mode := os.stat(path).st_mode) and not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, 'is a folder' if stat.S_ISDIR(mode) else 'is a pipe or a device, no file', str(path))
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..files import require_regular
 from ..stats.npz import Array
 from .counting import ClassCounts, class_counts, show_values, value_counts
 from .image_file import content_digest, file_stamp, loaded_shape, sample_digest
-from .label_file import RawLabel, damage, decode, training_values
+from .label_file import RawLabel, damage, decode, missing_pixels, training_values
 from .records import FileRecord
 from .sources import image_loader, is_local, is_plain, label_loaders
 
@@ -45,6 +46,8 @@ class FileReader:
         label_digest, raw, counts = b'', None, None
         stamp = _stamp(info)
         try:
+            if is_local(info['seg_map_path'], getattr(self.loaders[0], 'backend_args', None)):
+                require_regular(info['seg_map_path'])
             data = self._bytes(info)
             label_digest = content_digest(data) if data else b''
             raw, counts = self._count(info, data, problems)
@@ -77,6 +80,8 @@ class FileReader:
             else:
                 problems.append((harm[0], f'{harm[1]}, and cannot be decoded'))
             return None, None
+        if harm is None and not raw.ended:
+            harm = missing_pixels(data)
         if harm is not None:
             problems.append(harm)
         if len(raw.shape) != 2 or raw.values.dtype.kind not in 'iufb':
@@ -124,6 +129,7 @@ class FileReader:
         try:
             if not is_local(path, getattr(loader, 'backend_args', None)):
                 return content_digest(os.fsencode(path))
+            require_regular(path)
             with open(path, 'rb') as file:
                 digest = sample_digest(file)
                 size = None if loader is None else loaded_shape(file, loader)
@@ -149,6 +155,7 @@ def look_at(info: Any, loader: Any) -> FileRecord:
     try:
         if not is_local(path, getattr(loader, 'backend_args', None)):
             return FileRecord(stamp, image_digest=content_digest(os.fsencode(path)))
+        require_regular(path)
         with open(path, 'rb') as file:
             return FileRecord(stamp, image_digest=sample_digest(file))
     except (OSError, ImportError, ValueError):  # not there, or behind a backend that is not installed
