@@ -17,8 +17,11 @@ def require_suffix(argument: str, path: str | None, suffix: str) -> None:
 
 def require_regular(path: str | Path) -> None:
     """Raise an ``OSError`` if there is something at ``path`` that is no file: a pipe or a device can be read for ever."""
-    if (mode := os.stat(path).st_mode) and not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, 'is a folder' if stat.S_ISDIR(mode) else 'is a pipe or a device, no file', str(path))
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, 'is a pipe or a device, no file', str(path))
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
