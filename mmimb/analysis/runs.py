@@ -24,6 +24,7 @@ class Run:
         groups: Class names by group, from frequent to rare; empty if unknown.
         values: ``(n,)`` percent for every key, one entry per seed, NaN where undefined.
         seeds: Seed of every file, None where the file names none.
+        checkpoints: Checkpoint of every file, None where the file names none.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Run:
     groups: Mapping[str, tuple[str, ...]]
     values: Mapping[str, np.ndarray]
     seeds: tuple[int | None, ...]
+    checkpoints: tuple[str | None, ...] = ()
 
     def defined(self, key: str) -> np.ndarray:
         """Return the ``(k,)`` values of ``key`` that are defined, k <= n."""
@@ -99,7 +101,8 @@ def _load_run(name: str, files: Sequence[str]) -> Run:
         _require_same('groups', _as_sets(result['groups']), _as_sets(first['groups']), where=f'{file} and {files[0]}')
     keys = list(dict.fromkeys(key for result in results for key in result['metrics']))
     values = {key: np.array([result['metrics'].get(key, math.nan) for result in results]) for key in keys}
-    return Run(name, first['classes'], first['groups'], values, tuple(result['seed'] for result in results))
+    return Run(name, first['classes'], first['groups'], values, tuple(result['seed'] for result in results),
+               tuple(result['checkpoint'] for result in results))
 
 
 def _load_file(file: str) -> dict[str, Any]:
@@ -122,7 +125,9 @@ def _load_file(file: str) -> dict[str, Any]:
     grouped = [c for members in groups.values() for c in members]
     if len(set(grouped)) != len(grouped) or not set(grouped) <= set(classes):
         raise ValueError(f'{file}: `groups` must hold names of `classes`, each at most once, got {groups!r}')
-    return {'classes': classes, 'groups': groups, 'seed': seed, 'metrics': _metrics(file, data['metrics'], classes)}
+    checkpoint = data.get('checkpoint')
+    return {'classes': classes, 'groups': groups, 'seed': seed, 'metrics': _metrics(file, data['metrics'], classes),
+            'checkpoint': checkpoint if isinstance(checkpoint, str) else None}
 
 
 def _names(file: str, key: str, names: Any, *, empty: bool = False) -> tuple[str, ...]:

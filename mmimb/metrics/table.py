@@ -9,10 +9,11 @@ from torch import Tensor
 from ..functional import scores
 
 LOWEST = 3
+MOST = 10  # of those that share the last place
 
 
 def class_table(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, Sequence[int]]) -> str:
-    """Return a text table of every class, from frequent to rare, and the classes with the lowest IoU.
+    """Return a text table of every class, from frequent to rare, and below it the classes with the lowest IoU.
 
     Args:
         confusion: ``(C, C)`` counts, rows = label, columns = prediction.
@@ -28,9 +29,14 @@ def class_table(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
     for c in [*group_of, *rest]:
         table.add_row([classes[c], group_of.get(c, '-'), f'{labelled[c]:,}', _share(labelled[c], sum(labelled)),
                        *map(percent, (iou[c], accuracy[c], precision[c]))])
-    measured = sorted((c for c in range(len(classes)) if iou[c] == iou[c]), key=lambda c: iou[c])
-    lowest = ', '.join(f'{classes[c]} {percent(iou[c])}' for c in measured[:LOWEST])
-    return f'{table.get_string()}\nlowest IoU: {lowest or "no class was measured"}'
+    return f'{table.get_string()}\nlowest IoU: {_lowest(iou, labelled, classes) or "no class was measured"}'
+
+
+def _lowest(iou: Sequence[float], labelled: Sequence[int], classes: Sequence[str]) -> str:
+    measured = sorted((c for c in range(len(classes)) if iou[c] == iou[c]), key=lambda c: (iou[c], labelled[c]))
+    shown = [c for place, c in enumerate(measured) if place < LOWEST or iou[c] == iou[measured[LOWEST - 1]]]
+    more = f' and {len(shown) - MOST} more' if len(shown) > MOST else ''
+    return ', '.join(f'{classes[c]} {percent(iou[c])}' for c in shown[:MOST]) + more
 
 
 def percent(value: float) -> str:

@@ -42,6 +42,6 @@ def all_schemes(stats: ClassStats) -> list[Scheme]:
                 weight = kind(stats, **arguments).weight
             shown = ', '.join(f'{key}={value}' for key, value in arguments.items())
             name = kind.__name__ + (f'({shown})' if shown else '')
-            said = '; '.join(LISTED_WEIGHTS.sub('', str(w.message)) for w in caught)
+            said = '; '.join(LISTED_WEIGHTS.sub('', str(w.message)).removeprefix(f'{kind.__name__} ') for w in caught)
             found.append(Scheme(name, tuple(weight.tolist()), float(weight.max() / weight.min()), said))
     return found
