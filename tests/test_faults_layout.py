@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmimb.datasets.layout import LayoutError, check_layout
-from mmimb.stats import build_split
+from mmimb.scan import build_split
 
 CLASSES = ('ground', 'building')
 META = dict(classes=CLASSES, palette=[[0, 0, 0], [200, 0, 0]])

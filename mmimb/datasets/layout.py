@@ -65,7 +65,7 @@ def unlisted_dataset(cfg: Mapping[str, Any]) -> Any:
     from .. import registry  # noqa: F401  (registers the scope)
 
     kind = cfg.get('type')
-    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    cls: Any = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return None
     arguments = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}

@@ -12,10 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..checks import number
 from ..functional import confusion_matrix
 from ..registry import METRICS
 from ..stats import ClassStats
-from ..stats.checks import number
 from ..stats.class_stats import StatsSource
 from .groups import check_groups, resolve_groups
 from .keys import check_iou_metrics, flat_scores
