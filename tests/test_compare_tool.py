@@ -104,7 +104,7 @@ CONTENT = {
     'groups a list': (dict(result(CE), groups=['sky']), '`groups` must be an object'),
     'nan': (metrics(mIoU=float('nan')), '`mIoU` must be a number in [0, 100], got nan'),
     'null': (metrics(aAcc=None), '`aAcc` must be a number in [0, 100], got None'),
-    'nan class': (metrics(**{'IoU.car': float('nan')}), '`IoU.car` must be a number in [0, 100], got nan'),
+    'nan overall': (metrics(mAcc=float('nan')), '`mAcc` must be a number in [0, 100], got nan'),
     'infinite': (metrics(mIoU_tail=float('inf')), '`mIoU_tail` must be a number in [0, 100], got inf'),
     'too large': (metrics(mIoU=100.5), 'got 100.5'),
     'negative': (metrics(**{'Acc.car': -1}), 'got -1'),

@@ -148,7 +148,7 @@ def _metrics(file: str, metrics: Mapping[str, Any], classes: Sequence[str]) -> d
         if dot and name not in classes:
             raise ValueError(f'{file}: `{key}` must be of one of `classes`, got {name!r}')
         undefined = value is None or (isinstance(value, float) and math.isnan(value))
-        if undefined and key not in OVERALL and kind != 'IoU':
+        if undefined and key not in OVERALL:
             scores[key] = math.nan
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
             raise ValueError(f'{file}: `{key}` must be a number in [0, 100], got {value!r}')

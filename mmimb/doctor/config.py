@@ -16,6 +16,7 @@ def config() -> Answer:
     from ..engine.config import TRAIN_KEYS, check_datasets, read_config
     from ..engine.embed_stats import embed_stats
     from ..engine.errors import EXPECTED, describe
+    from ..engine.evaluators import check_evaluators
     from ..scan.build import build_split
     seen: list[str] = []
     try:
@@ -30,9 +31,10 @@ def config() -> Answer:
                     dataset[0]
             notices = embed_stats(cfg)
             check_losses(cfg)
+            notices += check_evaluators(cfg)
     except (*EXPECTED, KeyError, AssertionError, RuntimeError) as error:
         detail = getattr(error, 'detail', '')
         return Answer(FAILURE, f'{path}: {describe(error)}', ' '.join(str(detail).split()) or 'correct the config or the path')
     if notices:
-        return Answer(WARNING, f'{path}: {"; ".join(notices)}', 'python tools/scan_dataset.py CONFIG --out REPORT')
+        return Answer(WARNING, f'{path}: {"; ".join(notices)}', 'look at the places that are named')
     return Answer(OK, f'{path}: {", ".join(seen)}, one of each loaded; statistics and losses fit')

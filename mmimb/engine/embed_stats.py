@@ -8,6 +8,7 @@ from typing import Any
 from ..stats import ClassStats
 from ..weights import FixedWeight
 
+ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
 KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
 
 
@@ -60,8 +61,10 @@ class _Embedder:
 
     def _checked(self, source: Any, num_classes: int | None) -> ClassStats:
         stats = ClassStats.load(source)
+        if num_classes == 1 and stats.num_classes != 2:
+            raise ValueError(f'`stats` must have the 2 classes of {ONE_CHANNEL}, got {stats.num_classes}')
         if num_classes is not None:
-            stats.fit(num_classes, where='the model')
+            stats.fit(max(num_classes, 2), where='the model')
         if self.dataset is None:
             return stats
         classes = (getattr(self.dataset, 'metainfo', None) or {}).get('classes')
@@ -105,6 +108,8 @@ def _weights(source: Any, num_classes: int | None) -> list[float]:
     weight = FixedWeight(source)
     weight.prepare()
     values: list[float] = weight.weight.tolist()
-    if num_classes is not None and len(values) != num_classes:
+    if num_classes == 1 and len(values) != 2:
+        raise ValueError(f'`class_weight` must have 2 entries for {ONE_CHANNEL}, got {len(values)}')
+    if num_classes is not None and len(values) != max(num_classes, 2):
         raise ValueError(f'`class_weight` must have one entry per class ({num_classes}), got {len(values)}')
     return values

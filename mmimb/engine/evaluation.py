@@ -14,6 +14,7 @@ from ..files import write_files
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
+from .evaluators import check_evaluators
 from .launch import leave_group, prepare_launch
 
 
@@ -70,6 +71,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
     check_datasets(cfg, 'test')
+    check_evaluators(cfg, 'test')
     content: dict[str, Any] = {}
     if '://' not in options.checkpoint:
         content = inspect_checkpoint(options.checkpoint, trust=options.trust_checkpoint)

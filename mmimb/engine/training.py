@@ -13,6 +13,7 @@ from .check_losses import check_losses
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
 from .embed_stats import embed_stats
+from .evaluators import check_evaluators
 from .launch import leave_group, prepare_launch
 
 RESUME_LATEST = ''
@@ -84,6 +85,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
     check_datasets(cfg, 'train', 'val')
     notices = embed_stats(cfg)
     check_losses(cfg)
+    notices += check_evaluators(cfg)
     resume = options.resume
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or RESUME_LATEST
