@@ -17,7 +17,8 @@ from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
-from mmimb.report import present, suggest
+from mmimb.report import derived_lines, present, suggest
+from mmimb.report.suggest import fix_first
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
@@ -237,6 +238,22 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config
         assert "stats = 'a/r.json'" in named.suggestion.config
+
+
+def test_errors_of_the_audit_come_before_a_suggestion() -> None:
+    stats = ClassStats((5000, 3), provenance={'split': 'train'})
+    audit = {name: {'severity': severity, 'total': total, 'files': []} for name, severity, total in
+             (('outside_classes', 'error', 3), ('empty_label', 'warning', 1))}
+    scan = Scan(stats, PerImageCounts(np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), ()), audit=audit)
+    source = present(scan, Path('r.json'), {})
+    text = Page(render(source)).text['suggestion']
+    lines = '\n'.join(derived_lines(stats, [], source.suggestion, fix_first(audit)))
+    for shown in (text, lines):
+        assert '3 labels with values outside the class list (outside_classes)' in shown
+        assert 'ix these first' in shown
+        assert 'empty' not in shown
+        assert 'loss_decode' not in shown
+    assert 'loss_decode' in '\n'.join(derived_lines(stats, [], source.suggestion))
 
 
 def picture(uri: str) -> np.ndarray:

@@ -70,10 +70,12 @@ def merge_parser() -> argparse.ArgumentParser:
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
     from mmimb.checks import whole_number
-    from mmimb.files import require_suffix
+    from mmimb.files import check_writable, require_suffix
     from mmimb.weights.export import read_scheme
 
     require_suffix('--html', args.html, '.html')
+    if args.html is not None:
+        check_writable('--html', args.html)
     in_parts = getattr(args, 'shard', None) is not None or getattr(args, 'launcher', 'none') != 'none'
     if (crops := getattr(args, 'crops', None)) is not None:
         whole_number('crops', crops, least=1)

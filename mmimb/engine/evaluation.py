@@ -4,13 +4,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import write_files
+from ..files import check_writable, write_files
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
@@ -79,7 +78,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
     cfg.load_from = options.checkpoint
     if options.out is not None:
-        check_writable(options.out)
+        check_writable('--out', options.out)
     if options.show_dir is not None:
         _draw(cfg, options.show_dir)
     if options.tta:
@@ -96,16 +95,6 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         write_json(options.out, report)
     leave_group()
     return report
-
-
-def check_writable(path: str | Path) -> None:
-    """Make the folder of ``path`` and raise an ``OSError`` if a file cannot be written there: before the test, not after."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f'`--out` must be a file, got the folder {str(path)!r}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f'.{path.name}.'):
-        pass
 
 
 def write_json(path: str | Path, data: Any) -> None:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_files
+from ..files import check_writable, write_files
 from ..stack import installed_stacks
 from ..stats.class_stats import ClassStats
 from ..stats.npz import pack
@@ -38,9 +37,7 @@ def check_report_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != '.json' or path.stem == '':
         raise ValueError(f'`out` must end in .json, got {str(path)!r}')
-    folder = next(p for p in path.absolute().parents if p.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
+    check_writable('out', path)
     if path.exists() and not _is_report(path):
         raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
     arrays = path.with_suffix('.npz')
