@@ -16,11 +16,11 @@ def class_table(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
     """Return a text table of every class, from frequent to rare, and below it the classes with the lowest IoU.
 
     Args:
-        confusion: ``(C, C)`` counts, rows = label, columns = prediction.
+        confusion: ``(C, C)`` counts, rows = label, columns = prediction; a further row and column stand for no class.
         classes: Class names.
         groups: Class ids of every group; their order is kept. Without groups the labelled pixels order the rows.
     """
-    values, labelled = scores(confusion), confusion.sum(1).tolist()
+    values, labelled = scores(confusion), confusion[:len(classes)].sum(1).tolist()
     group_of = {c: name for name, members in groups.items() for c in members}
     rest = sorted((c for c in range(len(classes)) if c not in group_of), key=lambda c: -labelled[c])
     table = PrettyTable(['class', 'group', 'labelled pixels', 'share %', 'IoU', 'Acc', 'Precision'], align='r')
