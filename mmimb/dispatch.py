@@ -14,11 +14,11 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
 from .functional import adjusted_cross_entropy, outlying_squared_error, strips
+from .functional.first_order import uncompiled
 from .functional.walk import can_walk, walk_cross_entropy
 from .functional.walk_steps import Adjustment
 
@@ -174,7 +174,7 @@ def _kernel_name(kernels: Any, formula: Formula) -> str | None:
     return next((name for name, function in kernels.FORMULAS.items() if function is formula.function), None)
 
 
-@torch.compiler.disable
+@uncompiled
 @cache
 def _say_once(reason: str) -> None:
     print_log(f"upsample='auto' goes by strips, for {reason}", 'current', logging.INFO)

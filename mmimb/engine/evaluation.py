@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import check_writable, write_files
+from ..scan.sources import dataset_classes
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
@@ -128,13 +129,12 @@ def _build_runner(cfg: Any, correction: Any) -> Any:
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
-    classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or []
     meta = content.get('meta')
     seed = meta.get('seed') if isinstance(meta, Mapping) else None
     report = {'metrics': {key: float(value) if hasattr(value, '__float__') else value for key, value in metrics.items()},
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
-              'classes': list(classes)}
+              'classes': list(dataset_classes(runner.test_dataloader.dataset) or ())}
     for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)

@@ -41,6 +41,14 @@ class FixedWeight(ClassWeight):
         return {'weight': _checked(_read(source) if isinstance(source, (str, Path)) else source)}
 
 
+def read_class_weight(source: Any) -> list[float]:
+    """Return the numbers of a list, or of a file that holds one; errors as for :class:`FixedWeight`."""
+    weight = FixedWeight(source)
+    weight.prepare()
+    values: list[float] = weight.weight.tolist()
+    return values
+
+
 def checked_ratio(max_ratio: float | None) -> float | None:
     """Return a cap of the largest weight over the smallest that the user gives: at least 1, or None."""
     return None if max_ratio is None else number('max_ratio', max_ratio, least=1)
