@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .axes import matrix, support
@@ -17,8 +16,6 @@ from .first_order import with_gradient
 from .lovasz import count_errors, empty_count, error_buckets, slope_table
 
 STRIP = {'cpu': 1 << 19}  # elements of a strip of up-sampled logits, so that the cache of a core holds a few such arrays
-CHANNELS = {'cpu': 8}  # that are up-sampled at a time, for the arg-max
-MANY_CHANNELS = 32
 LARGE_STRIP = 1 << 25  # elsewhere: enough to keep a device busy
 
 Losses = Callable[[Tensor, slice, slice], Tensor]
@@ -119,27 +116,6 @@ def lovasz_over_strips(logits: Tensor, target: Tensor, weight: Tensor, share: Ca
         return (value - constant).to(value.dtype), grad
 
     return with_gradient(logits, compute)
-
-
-@torch.no_grad()
-def upsampled_argmax(logits: Tensor, size: torch.Size | tuple[int, int], *, align_corners: bool = False) -> Tensor:
-    """Return the ``(N, *size)`` class with the largest up-sampled logit, exactly as from ``F.interpolate``; ties: the lowest.
-
-    Args:
-        logits: ``(N, C, h, w)`` scores.
-        size: Height and width of the result.
-        align_corners: As in ``F.interpolate``.
-    """
-    best = logits.new_full((len(logits), *size), -torch.inf)
-    winner = torch.zeros(best.shape, dtype=torch.int64, device=logits.device)
-    step = CHANNELS.get(logits.device.type, MANY_CHANNELS)
-    for channel in range(0, logits.shape[1], step):
-        z = F.interpolate(logits[:, channel:channel + step], tuple(size), mode='bilinear', align_corners=align_corners)
-        value, index = z.max(1)
-        better = value > best
-        winner = torch.where(better, index + channel, winner)
-        best = torch.where(better, value, best)
-    return winner
 
 
 def _strips(logits: Tensor, size: tuple[int, ...], local: Local, align_corners: bool,
