@@ -1,14 +1,20 @@
 """Labels with several classes at one pixel: ``(N, C, H, W)`` maps of 0, 1 and the ignored label."""
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pytest
 import torch
 from cases import CASES
+from mmcv.transforms import BaseTransform
 from mmengine.registry import METRICS
 from mmengine.registry import MODELS as ROOT
+from mmseg.registry import TRANSFORMS
+from support.tiny_run import make_config, make_dataset, make_report
 
 from mmimb.dispatch import Upsample
+from mmimb.engine.training import TrainOptions, train
 from mmimb.functional import upsampled
 from mmimb.losses import BinaryCrossEntropyLoss, DiceLoss, FocalLoss, TverskyLoss
 from mmimb.metrics import MultiLabelIoUMetric
@@ -19,6 +25,15 @@ WEIGHTS = [0.5, 2.0, 1.0]
 PIXEL = {'bce': BinaryCrossEntropyLoss, 'focal': lambda **common: FocalLoss(use_sigmoid=True, **common)}
 REGION = {'dice': (0.5, 0.5, lambda **common: DiceLoss(use_sigmoid=True, **common)),
           'tversky': (0.3, 0.7, lambda **common: TverskyLoss(use_sigmoid=True, **common))}
+
+
+@TRANSFORMS.register_module(force=True)
+class SeveralLabels(BaseTransform):
+    def transform(self, results: dict) -> dict:
+        label = results['gt_seg_map']
+        maps = np.stack([label == 0, label == 1, label >= 1])
+        results['gt_seg_map'] = np.where(label == IGNORE, IGNORE, maps).astype(np.int64)
+        return results
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -146,8 +161,8 @@ def scored(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str
 
 
 def samples_of(labels: np.ndarray, logits: np.ndarray) -> list[dict]:
-    return [{'seg_logits': {'data': torch.from_numpy(z)}, 'gt_sem_seg': {'data': torch.from_numpy(y)}, 'seg_map_path': f'{i}.png'}
-            for i, (y, z) in enumerate(zip(labels, logits, strict=True))]
+    arrays = [{'seg_logits': torch.from_numpy(z), 'gt_sem_seg': torch.from_numpy(y)} for y, z in zip(labels, logits, strict=True)]
+    return [{'seg_map_path': f'{i}.png', **{key: {'data': value} for key, value in of.items()}} for i, of in enumerate(arrays)]
 
 
 @pytest.mark.parametrize('threshold', [0.5, 0.8])
@@ -168,6 +183,29 @@ def test_metric(threshold: float) -> None:
     assert list(got) == metric.keys()
     assert np.isnan(got['IoU.truck'])
     assert got['mIoU_tail'] == got['IoU.cat']
+
+
+@pytest.mark.parametrize('way', ['auto', 'stock'])
+def test_training_and_validation(way: str, tmp_path) -> None:
+    """Each pixel of the tiny dataset has a class and, as a further label, whether it is no road."""
+    data = make_dataset(tmp_path / 'data')
+    make_report(tmp_path / 'stats.json')
+    path = make_config(tmp_path / 'maps.py', data, tmp_path / 'stats.json')
+    path.write_text(path.read_text() + textwrap.dedent(f"""
+        maps = load[:2] + [dict(type='SeveralLabels')] + load[2:]
+        for loader in (train_dataloader, val_dataloader, test_dataloader):
+            loader['dataset']['pipeline'] = maps
+        model['decode_head'].update(type='mmimb.LossHead', base='FCNHead', upsample={way!r}, loss_decode=[
+            dict(type='mmimb.BinaryCrossEntropyLoss'), dict(type='mmimb.DiceLoss', use_sigmoid=True)])
+        val_evaluator = test_evaluator = dict(type='mmimb.MultiLabelIoUMetric')
+        train_cfg = dict(type='IterBasedTrainLoop', max_iters=120, val_interval=120)
+        optim_wrapper['optimizer'] = dict(type='AdamW', lr=0.02)
+        """))
+    runner = train(TrainOptions(str(path), work_dir=str(tmp_path / 'run')))
+    scores = runner.val_loop.run()
+    assert scores['mIoU'] > 50
+    assert set(scores) >= {'IoU.road', 'IoU.car', 'IoU.sign', 'Precision.sign'}
+    assert float(runner.message_hub.get_scalar('train/decode.acc_seg').current()) == pytest.approx(scores['aAcc'], abs=15)
 
 
 @pytest.mark.parametrize(('change', 'words'), [
