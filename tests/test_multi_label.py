@@ -161,8 +161,8 @@ def scored(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str
 
 
 def samples_of(labels: np.ndarray, logits: np.ndarray) -> list[dict]:
-    arrays = [{'seg_logits': torch.from_numpy(z), 'gt_sem_seg': torch.from_numpy(y)} for y, z in zip(labels, logits, strict=True)]
-    return [{'seg_map_path': f'{i}.png', **{key: {'data': value} for key, value in of.items()}} for i, of in enumerate(arrays)]
+    return [{'seg_map_path': f'{i}.png', 'gt_sem_seg': dict(data=torch.from_numpy(y)), 'seg_logits': dict(data=torch.from_numpy(z))}
+            for i, (y, z) in enumerate(zip(labels, logits, strict=True))]
 
 
 @pytest.mark.parametrize('threshold', [0.5, 0.8])
