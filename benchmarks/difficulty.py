@@ -59,7 +59,6 @@ def batch(device: str) -> dict[str, Any]:
 def measure(device: str, iterations: int) -> dict[Any, float]:
     """Return median milliseconds of a step by stride (None: without counting), and of the closing as ``'close'``."""
     from mmengine.optim import OptimWrapper
-
     from mmimb.hooks.difficulty_meter import DifficultyMeter
     from mmimb.hooks.difficulty_sources import watch_training
     model, data, meter = build(device), batch(device), DifficultyMeter(CLASSES, 0.9).to(device)

@@ -17,8 +17,8 @@ from torch import nn
 
 from mmimb.engine.training import TrainOptions, train
 from mmimb.heads import prediction_loss
-from mmimb.hooks.difficulty_meter import DifficultyMeter
-from mmimb.hooks.difficulty_sources import watch_training
+from mmimb.hooks.difficulty.meter import DifficultyMeter
+from mmimb.hooks.difficulty.training import watch_training
 
 
 @pytest.fixture(scope='module')
@@ -249,7 +249,7 @@ def test_a_holdout_must_hold_every_class(folder, tmp_path) -> None:
 @pytest.mark.parametrize(('hook', 'message'), [
     (dict(source='test'), "`source` must be one of"),
     (dict(source='holdout'), "`dataloader` must be given for source='holdout', as dict"),
-    (dict(dataloader=dict(dataset={})), r'`dataloader` must be given for .* and only then'),
+    (dict(dataloader=dict(dataset={})), "`dataloader` must be None unless source='holdout', got {'dataset': {}}"),
     (dict(source='val', interval=3), "`interval` must be None for source='val'"),
     (dict(interval=0), '`interval` must be at least 1, got 0'),
     (dict(momentum=1), '`momentum` must be a finite number at least 0 and below 1, got 1'),

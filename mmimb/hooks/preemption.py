@@ -66,7 +66,6 @@ class PreemptionHook(Hook):
             received = int(flag)
         if not received:
             return
-        runner.call_hook('before_preemption')  # hooks that gather state from all ranks: only one saves it
         path = self._save(runner)
         barrier()  # nobody leaves, and takes the process group along, before the file is there
         runner.logger.warning(f'stopped by {signal.Signals(received).name} after iteration {runner.iter + 1}, saved {path}; '

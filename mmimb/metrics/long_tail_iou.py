@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..functional import confusion_matrix, scores
+from ..padding import is_padding
 from ..registry import METRICS
 from ..stats import ClassStats
 from ..stats.class_stats import StatsSource
@@ -132,14 +133,13 @@ class LongTailIoUMetric(BaseMetric):
 
     def _without_padding(self, size: int) -> tuple[Tensor, int]:
         """Return the counts of this rank and its number of images; only the last one can be padding."""
-        rank, world_size = get_dist_info()
         num_classes = len(self._resolve()[0])
         parts = [] if self._total is None else [self._total]
-        padded = rank + (self._images - 1) * world_size >= size
+        padded = self._last is not None and is_padding(self._images - 1, size)
         if self._last is not None and not padded:
             parts.append(self._last)
         counts = torch.stack(parts).sum(0) if parts else torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        return counts, self._images - int(padded and self._last is not None)
+        return counts, self._images - int(padded)
 
     def _resolve(self) -> tuple[tuple[str, ...], dict[str, list[int]]]:
         """Return class names and groups; statistics are read at the first call."""
