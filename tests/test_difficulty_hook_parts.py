@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.runner import IterBasedTrainLoop, Runner
-from sampling import build, sampler, scan, write_images
+from support.sampling import build, sampler, scan, write_images
 from torch import nn
 
 from mmimb import padding
-from mmimb.hooks.difficulty.draws import check_delay
+from mmimb.hooks.difficulty.sampler import check_delay
 from mmimb.hooks.difficulty.holdout import HoldoutSource, check_holdout
 from mmimb.hooks.difficulty.meter import DifficultyMeter
 from mmimb.hooks.difficulty.tracker import SAMPLER, DifficultyTracker

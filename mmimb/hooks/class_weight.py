@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from ..registry import HOOKS
 from ..weights import ClassWeight, Deferred
 from .difficulty import build_source
-from .difficulty.draws import check_stream
+from .difficulty.sampler import check_stream
 from .difficulty.tracker import CHECKPOINT_KEY, DifficultyTracker, wants_difficulty
 
 

@@ -8,7 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ...heads import last_head
-from ...stats.checks import number, whole_number
+from ...checks import number, whole_number
 from .meter import DifficultyMeter
 
 

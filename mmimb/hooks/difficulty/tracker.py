@@ -10,13 +10,13 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ...analysis.difficulty import Measurement
-from ...datasets import DifficultySampler
 from ...functional import MEASURES
-from ...stats.sources import class_names
+from ...sampling import DifficultySampler
+from ...scan.sources import class_names
 from ...weights import Deferred, DifficultyBalanced
-from .draws import check_delay, find_sampler, first_draw
 from .log import DifficultyLog
 from .meter import DifficultyMeter
+from .sampler import check_delay, find_sampler, first_draw
 from .source import Source
 
 SAMPLER = 'sampler'

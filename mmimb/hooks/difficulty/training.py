@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ...functional.sampled import upsample_at
 from ...heads import prediction_loss
-from ...stats.checks import whole_number
+from ...checks import whole_number
 from .meter import DifficultyMeter
 from .source import Source
 
