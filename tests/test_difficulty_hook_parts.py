@@ -16,9 +16,9 @@ from support.sampling import build, sampler, scan, write_images
 from torch import nn
 
 from mmimb import padding
-from mmimb.hooks.difficulty.sampler import check_delay
 from mmimb.hooks.difficulty.holdout import HoldoutSource, check_holdout
 from mmimb.hooks.difficulty.meter import DifficultyMeter
+from mmimb.hooks.difficulty.sampler import check_delay
 from mmimb.hooks.difficulty.tracker import SAMPLER, DifficultyTracker
 from mmimb.hooks.difficulty.training import TrainingSource, watch_training
 from mmimb.hooks.difficulty.validation import ValidationSource

@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from ...heads import last_head
 from ...checks import number, whole_number
+from ...heads import last_head
 from .meter import DifficultyMeter
 
 

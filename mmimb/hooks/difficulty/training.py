@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ...checks import whole_number
 from ...functional.sampled import upsample_at
 from ...heads import prediction_loss
-from ...checks import whole_number
 from .meter import DifficultyMeter
 from .source import Source
 
