@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ..scan.sources import dataset_classes
 from ..stats import ClassStats
-from ..weights import FixedWeight
+from ..weights import read_class_weight
 
 KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
 
@@ -64,7 +65,7 @@ class _Embedder:
             stats.fit(num_classes, where='the model')
         if self.dataset is None:
             return stats
-        classes = (getattr(self.dataset, 'metainfo', None) or {}).get('classes')
+        classes = dataset_classes(self.dataset)
         if classes is not None:
             stats.fit(len(classes), classes, 'the training dataset')
         self._compare_split(stats, source)
@@ -102,9 +103,7 @@ def _is_ours(node: Mapping) -> bool:
 
 
 def _weights(source: Any, num_classes: int | None) -> list[float]:
-    weight = FixedWeight(source)
-    weight.prepare()
-    values: list[float] = weight.weight.tolist()
+    values = read_class_weight(source)
     if num_classes is not None and len(values) != num_classes:
         raise ValueError(f'`class_weight` must have one entry per class ({num_classes}), got {len(values)}')
     return values

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ..registry import HOOKS
+from ..scan.sources import dataset_classes
 from ..weights import ClassWeight, Deferred
 from .difficulty import build_source
 from .difficulty.sampler import check_stream
@@ -148,7 +149,7 @@ class ClassWeightHook(Hook):
     def _log(self, runner: Any, path: str, weight: ClassWeight) -> None:
         weight.prepare()
         values = weight.weight.tolist()
-        classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
+        classes = dataset_classes(runner.train_dataloader.dataset) or ()
         names = classes if len(classes) == len(values) else [str(c) for c in range(len(values))]
         named = dict(zip(names, values, strict=True))
         shown = ', '.join(f'{name} {value:.3g}' for name, value in named.items())

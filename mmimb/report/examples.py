@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..scan.file_reader import FileReader
 from ..scan.reader import Reader
 from ..stats import ClassStats, PerImageCounts
 
@@ -69,18 +70,21 @@ class SampleReader:
 
     def labels(self, position: int) -> Array | None:
         """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        return self._run(position, self.reader.loaders, 'gt_seg_map')
+        return self._run(position, self._of(position).loaders, 'gt_seg_map')
 
     def image(self, position: int) -> Array | None:
         """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
-        loaders = [[] if loader is None else [loader] for loader in self.reader.image_loaders]
-        image = self._run(position, loaders, 'img')
+        loader = self._of(position).image_loader
+        image = self._run(position, [] if loader is None else [loader], 'img')
         return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
 
-    def _run(self, position: int, loaders: Sequence[Sequence[Any]], key: str) -> Array | None:
+    def _of(self, position: int) -> FileReader:
+        return self.reader.file_readers[int(self.reader.files.source[position])]
+
+    def _run(self, position: int, loaders: Sequence[Any], key: str) -> Array | None:
         try:
             data = self.reader.info(position)
-            for loader in loaders[int(self.reader.files.source[position])]:
+            for loader in loaders:
                 data = loader(data)
             found = data.get(key)
         except Exception:  # whatever a decoder raises: the audit names the file

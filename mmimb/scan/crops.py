@@ -5,18 +5,17 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from ..checks import whole_number
 from ..stats.npz import Array
 from .counting import class_counts, value_counts
+from .pool import read_ranges
 from .sources import class_names, leaves
-
-CROPS_PER_TASK = 4
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class Crop(NamedTuple):
     problem: str = ''
 
 
-class CropCounter(Dataset[Crop]):
-    """Maps a number to the counts of one crop: crop ``k`` of item ``i`` has the number ``i * per_image + k``.
+class CropCounter:
+    """Maps numbers to the counts of crops: crop ``k`` of item ``i`` has the number ``i * per_image + k``.
 
     Each crop has a random stream of its own, which follows from the seed, the item and ``k``, so that it does not matter
     which process draws it.
@@ -73,7 +72,11 @@ class CropCounter(Dataset[Crop]):
     def __len__(self) -> int:
         return len(self.dataset) * self.per_image
 
-    def __getitem__(self, number: int) -> Crop:
+    def read(self, start: int, stop: int) -> list[Crop]:
+        """Return the counts of the crops ``[start, stop)``."""
+        return [self._read(number) for number in range(start, stop)]
+
+    def _read(self, number: int) -> Crop:
         item, k = divmod(number, self.per_image)
         _set_seeds(self.seed, item, k)
         try:
@@ -114,9 +117,10 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
     pixels, images = np.zeros(counter.num_classes, np.int64), np.zeros(counter.num_classes, np.int64)
     ignored, done, problems = 0, 0, dict[int, str]()
     with _kept_random_state():
-        for number, crop in enumerate(_crops(counter, workers), start=1):
+        pieces = read_ranges(counter, [(0, len(counter))], min(workers, len(counter)))
+        for number, crop in enumerate(chain.from_iterable(pieces), start=1):
             if crop.problem:
-                problems.setdefault(crop.item, crop.problem)
+                problems[crop.item] = min(crop.problem, problems.get(crop.item, crop.problem))  # crops come in any order
             else:
                 pixels[crop.class_index] += crop.pixels
                 images[crop.class_index] += 1
@@ -125,28 +129,9 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
                 progress(number, len(counter))
     if not pixels.any():
         raise ValueError(f'`pipeline` must give labelled pixels, got none in {len(counter)} crops'
-                         + ''.join(f' ({problem})' for problem in list(problems.values())[:1]))
-    return CropCounts(per_image, seed, tuple(pixels.tolist()), tuple(images.tolist()), ignored, done, tuple(problems.values()))
-
-
-def _crops(counter: CropCounter, workers: int) -> Iterator[Crop]:
-    """Yield all crops in order."""
-    if workers == 0:
-        yield from (counter[number] for number in range(len(counter)))
-        return
-    loader = DataLoader(counter, batch_size=CROPS_PER_TASK, num_workers=min(workers, -(-len(counter) // CROPS_PER_TASK)),
-                        collate_fn=list, worker_init_fn=_start_worker)
-    try:
-        for crops in loader:
-            yield from crops
-    except RuntimeError as error:  # what a crop raises is caught where it is drawn
-        reason = ' '.join(str(error).split())
-        raise ChildProcessError(f'`workers` must live to the end, got one that did not ({reason})') from error
-
-
-def _start_worker(worker: int) -> None:
-    import cv2
-    cv2.setNumThreads(0)
+                         + (f' ({problems[min(problems)]})' if problems else ''))
+    return CropCounts(per_image, seed, tuple(pixels.tolist()), tuple(images.tolist()), ignored, done,
+                      tuple(problems[item] for item in sorted(problems)))
 
 
 def _without_repeats(dataset: Any) -> Any:

@@ -115,9 +115,8 @@ def _label_problem(holdout: Any, ignore_index: int, allow_missing: bool) -> str:
         wrong = [str(error)]
     if wrong:
         return f'`dataloader.dataset` must have readable labels, got {wrong[0]}'
-    stats = scan.stats
-    names = [name for name, pixels in zip(class_names(holdout), stats.pixels, strict=True) if not pixels]
+    names = [name for name, pixels in zip(class_names(holdout), scan.stats.pixels, strict=True) if not pixels]
     if allow_missing or not names:
         return ''
-    return (f'`dataloader.dataset` must hold pixels of every class, got none of {", ".join(names)} in {stats.num_images} '
-            'images; move images that show them from training to the holdout, or set allow_missing=True')
+    return (f'`dataloader.dataset` must hold pixels of every class, got none of {", ".join(names)} in '
+            f'{scan.stats.num_images} images; move images that show them from training to the holdout, or set allow_missing=True')

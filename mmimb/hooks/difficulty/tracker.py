@@ -134,9 +134,8 @@ class DifficultyTracker:
 
     def _scalars(self, taken: Measurement) -> dict[str, float]:
         scalars = {f'tau/{taken.user}': taken.tau}
-        for key, values in (('difficulty', taken.difficulty), ('class_weight', taken.weight)):
-            names = zip(self.classes, values, strict=True)
-            scalars.update({f'{key}/{taken.user}/{name}': value for name, value in names})
+        for name, difficulty, weight in zip(self.classes, taken.difficulty, taken.weight, strict=True):
+            scalars |= {f'difficulty/{taken.user}/{name}': difficulty, f'class_weight/{taken.user}/{name}': weight}
         return scalars
 
     def _describe(self, taken: Measurement) -> str:
