@@ -119,4 +119,5 @@ def _label_problem(holdout: Any, ignore_index: int, allow_missing: bool) -> str:
     if allow_missing or not names:
         return ''
     return (f'`dataloader.dataset` must hold pixels of every class, got none of {", ".join(names)} in '
-            f'{scan.stats.num_images} images; move images that show them from training to the holdout, or set allow_missing=True')
+            f'{scan.stats.num_images} images; move images that show them from training to the holdout, or set '
+            'allow_missing=True')
