@@ -37,7 +37,8 @@ class ClassWeightHook(Hook):
         by_epoch: The interval counts epochs; 1 by default.
         dataloader: Of the holdout: ``dict(dataset=...)``, with the labels in the pipeline. Other settings are those of
             ``val_dataloader`` unless given.
-        momentum: Share of the old scores in the new ones: 0.9 for ``'train'``, otherwise 0, the latest measurement only.
+        momentum: Share of the old scores in the new ones: 0.9 for ``'train'``, otherwise 0.5. 0 is the paper's: the latest
+            measurement only, after which weights and scores may swing against each other.
         stride: For ``'train'``: 4 by default, 1 looks at every pixel.
         allow_missing: Accept a holdout without a single pixel of some class, which then keeps its first difficulty.
 

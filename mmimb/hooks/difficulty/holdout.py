@@ -15,7 +15,7 @@ from ...scan.scan import scan_dataset
 from ...scan.sources import class_names, label_files
 from ...workers import steady
 from .meter import DifficultyMeter
-from .source import Source
+from .source import MOMENTUM, Source
 
 
 class HoldoutSource(Source):
@@ -33,7 +33,7 @@ class HoldoutSource(Source):
     INTERVAL = 1000
 
     def __init__(self, dataloader: Mapping[str, Any] | None = None, interval: int | None = None, by_epoch: bool = False,
-                 momentum: float = 0, allow_missing: bool = False) -> None:
+                 momentum: float = MOMENTUM, allow_missing: bool = False) -> None:
         if dataloader is None:
             raise ValueError("`dataloader` must be given for source='holdout', as dict(dataset=...), got None")
         super().__init__(momentum, interval, by_epoch)

@@ -11,6 +11,8 @@ from ...checks import number, whole_number
 from ...heads import last_head
 from .meter import DifficultyMeter
 
+MOMENTUM = 0.5  # of few, exact measurements: with 0, weights and scores swing against each other (docs/difficulty.md)
+
 
 class Source:
     """Where the difficulty of classes is measured, and when.

@@ -9,7 +9,7 @@ from torch import nn
 
 from ...padding import is_padding
 from .meter import DifficultyMeter
-from .source import Source
+from .source import MOMENTUM, Source
 
 
 class ValidationSource(Source):
@@ -22,7 +22,7 @@ class ValidationSource(Source):
     name = 'val'
     INTERVAL = None  # at every validation
 
-    def __init__(self, momentum: float = 0) -> None:
+    def __init__(self, momentum: float = MOMENTUM) -> None:
         super().__init__(momentum)
         self._seen = 0  # samples that this rank got in the validation that is going on
 
