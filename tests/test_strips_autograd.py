@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.upsampling import FORMULAS, SIZES, arguments, by_definition, by_strips, cleaned, problem, solve
+from support.upsampling import FORMULAS, arguments, by_definition, by_strips, cleaned, problem, solve
 from torch.testing import assert_close
 
-from mmimb.functional import strips, upsampled, walk
+from mmimb.functional import strips, walk
 
 
 @pytest.mark.parametrize('name', ['cross-entropy', 'squared error', 'binary'])
@@ -86,11 +86,3 @@ def test_autocast_changes_nothing() -> None:
         plain = solve(by_strips, name, logits.float(), *cleaned(target, weight))
         with torch.autocast('cpu', torch.bfloat16):
             assert all(map(torch.equal, solve(by_strips, name, logits.float(), *cleaned(target, weight)), plain))
-
-
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(('low', 'high'), SIZES)
-def test_argmax(low: tuple[int, int], high: tuple[int, int], align_corners: bool) -> None:
-    logits = torch.randn(2, 21, *low)
-    want = upsampled.upsample(logits, high, align_corners).argmax(1)
-    assert torch.equal(strips.upsampled_argmax(logits, high, align_corners=align_corners), want)

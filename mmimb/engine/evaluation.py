@@ -36,6 +36,7 @@ class TestOptions:
         stats: The report with the class frequencies.
         tau_normalization: Correct the classifier for the norms of its weights.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
+        low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
     """
 
     __test__ = False  # pytest must not collect it
@@ -53,6 +54,7 @@ class TestOptions:
     stats: str | None = None
     tau_normalization: float | None = None
     tta: bool = False
+    low_memory: bool = False
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     """
     require_stack()
     correction = _correction(options)
+    _check_low_memory(options)
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
@@ -85,7 +88,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction)
+    runner = _build_runner(cfg, correction, options.low_memory)
     for notice in notices:
         runner.logger.warning(notice)
     with refused_pickles():
@@ -118,10 +121,19 @@ def _correction(options: TestOptions) -> Any:
     return Correction(options.logit_adjustment, options.tau_normalization, options.stats)
 
 
-def _build_runner(cfg: Any, correction: Any) -> Any:
+def _check_low_memory(options: TestOptions) -> None:
+    """Refuse what reads or shifts the scores beside what makes none."""
+    given = [name for name in ('tta', 'logit_adjustment', 'tau_normalization') if getattr(options, name) not in (None, False)]
+    if options.low_memory and given:
+        name = given[0].replace('_', '-')
+        raise ValueError(f'`--low-memory` must be without --{name}, which needs the scores of all classes: drop one of the two')
+
+
+def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from .low_memory import LowMemoryHook
     from .posthoc import correction_hook
 
     class TestRunner(Runner):
@@ -134,6 +146,8 @@ def _build_runner(cfg: Any, correction: Any) -> Any:
         runner = TestRunner.from_cfg(cfg)
     if correction:
         runner.register_hook(correction_hook(correction))
+    else:
+        runner.register_hook(LowMemoryHook(low_memory))
     return runner
 
 
@@ -144,7 +158,7 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
               'classes': list(dataset_classes(runner.test_dataloader.dataset) or ())}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta'):
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from .reduce import require_classes, split_ignore
 
+PART = {'cpu': 1 << 16}  # pixels that are counted at a time: what is made of them on the way stays in the cache
+LARGE_PART = 1 << 24
+
 
 class Scores(NamedTuple):
     """Scores of a confusion matrix in [0, 1], float64; NaN where nothing was counted.
@@ -42,12 +45,14 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int, ignore_index
     """
     if pred.shape != label.shape:
         raise ValueError(f'`pred` must have the shape of `label` {tuple(label.shape)}, got {tuple(pred.shape)}')
-    target, valid = split_ignore(label.long(), ignore_index, num_classes)
-    guess = pred.long().masked_fill(~valid, 0)
-    require_classes('pred', guess, num_classes)
-    cells = (target * num_classes + guess).flatten()
+    size = PART.get(label.device.type, LARGE_PART)
     counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=label.device)
-    return counts.scatter_add_(0, cells, valid.flatten().long()).view(num_classes, num_classes)
+    for guess, target in zip(pred.flatten().split(size), label.flatten().split(size), strict=True):
+        target, valid = split_ignore(target.long(), ignore_index, num_classes)
+        guess = guess.long().masked_fill(~valid, 0)
+        require_classes('pred', guess, num_classes)
+        counts.scatter_add_(0, guess.add_(target, alpha=num_classes), valid.long())
+    return counts.view(num_classes, num_classes)
 
 
 def scores(confusion: Tensor) -> Scores:
