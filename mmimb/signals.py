@@ -1,4 +1,4 @@
-"""The signals by which a scheduler takes a machine away, or a parent its children."""
+"""Signals: those by which a scheduler preempts a job, and the end of a parent process."""
 from __future__ import annotations
 
 import ctypes
@@ -16,7 +16,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasa
 
 @contextmanager
 def leave_on_signal() -> Iterator[None]:
-    """Leave with status 75 on a signal; for the time in which there is nothing to save.
+    """Exit with status 75 on a signal, while there is nothing to save yet.
 
     ``PreemptionHook`` takes over while training runs. Once the process is leaving, further signals are ignored, or they would
     change its status. Without effect outside the main thread.

@@ -36,7 +36,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
         raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything can happen in it
+    except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text})') from error

@@ -1,4 +1,4 @@
-"""What the tools print when something expected goes wrong: one line, and exit status 2."""
+"""Errors that a user can mend: one line, and exit status 2."""
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ from types import FrameType
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
 EXIT_STATUS = 2
-LOST_PEER = ('closed by peer', 'reset by peer')  # how gloo says that another process is gone
+LOST_PEER = ('closed by peer', 'reset by peer')  # in gloo's message when another process is gone
 OWN_MODULES = ('mmimb', 'tools', '__main__')
 
 

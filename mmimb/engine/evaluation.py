@@ -1,4 +1,4 @@
-"""What tools/test.py does."""
+"""Testing a checkpoint: what tools/test.py does."""
 from __future__ import annotations
 
 import json
@@ -39,7 +39,7 @@ class TestOptions:
         low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
     """
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     config: str
     checkpoint: str
@@ -101,7 +101,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Make the folder of ``path`` and raise an ``OSError`` if a file cannot be written there: before the test, not after."""
+    """Make the folder of ``path``; raise an ``OSError`` if no file can be written there. Called before a long test."""
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f'`--out` must be a file, got the folder {str(path)!r}')
@@ -111,7 +111,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write ``data`` as strict JSON; at no time is there half a file. Numbers that are not finite become ``null``."""
+    """Write ``data`` as strict JSON, whole or not at all. Numbers that are not finite become ``null``."""
     text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
     write_files({Path(path): text.encode()})
 
@@ -137,7 +137,7 @@ def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
     from .posthoc import correction_hook
 
     class TestRunner(Runner):
-        """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
+        """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
 
         def dump_config(self) -> None:
             pass
@@ -170,7 +170,7 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
 
 
 def _draw(cfg: Any, folder: str) -> None:
-    """Have every prediction drawn into ``folder``."""
+    """Draw every prediction into ``folder``."""
     hooks = dict(cfg.get('default_hooks') or {})
     hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True,
                               'interval': 1}

@@ -1,7 +1,7 @@
 """torchrun for jobs that can be preempted: ``python -m mmimb.engine.torchrun`` takes torchrun's own arguments.
 
-torchrun answers SIGTERM by giving its workers 30 seconds, and its exit status says only that a worker failed. This passes
-SIGTERM and SIGUSR1 on to the workers and waits for them, and exits with their status.
+torchrun itself kills its workers 30 seconds after SIGTERM, and its exit status says only that a worker failed. This program
+passes SIGTERM and SIGUSR1 on to the workers, waits for them, and exits with their status.
 """
 from __future__ import annotations
 
