@@ -23,7 +23,7 @@ ALLOWED = {
               'workers', 'registry'},
     'datasets': {'registry'},
     'sampling': {'stats', 'scan', 'checks', 'weights', 'registry'},
-    'engine': {'functional', 'stats', 'scan', 'weights', 'datasets', 'heads', 'checks', 'files', 'signals', 'workers', 'stack',
+    'engine': {'functional', 'stats', 'scan', 'analysis', 'weights', 'datasets', 'heads', 'checks', 'files', 'signals', 'workers', 'stack',
                'registry'},
     'analysis': {'stats', 'checks'},
     'report': {'stats', 'scan', 'weights', 'checks'},

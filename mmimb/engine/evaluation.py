@@ -15,6 +15,7 @@ from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .launch import leave_group, prepare_launch
+from .tuned_file import RECORD
 
 
 @dataclass
@@ -83,8 +84,11 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     if options.tta:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction)
+    notices = _tuned(content, correction) + prepare_launch(cfg, options.launcher)
+    runner = build_test_runner(cfg)
+    if correction:
+        from .posthoc import correction_hook
+        runner.register_hook(correction_hook(correction))
     for notice in notices:
         runner.logger.warning(notice)
     with refused_pickles():
@@ -117,11 +121,11 @@ def _correction(options: TestOptions) -> Any:
     return Correction(options.logit_adjustment, options.tau_normalization, options.stats)
 
 
-def _build_runner(cfg: Any, correction: Any) -> Any:
+def build_test_runner(cfg: Any) -> Any:
+    """Return the runner of a prepared config, for testing."""
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
-    from .posthoc import correction_hook
 
     class TestRunner(Runner):
         """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
@@ -130,10 +134,15 @@ def _build_runner(cfg: Any, correction: Any) -> Any:
             pass
 
     with refused_pickles():
-        runner = TestRunner.from_cfg(cfg)
-    if correction:
-        runner.register_hook(correction_hook(correction))
-    return runner
+        return TestRunner.from_cfg(cfg)
+
+
+def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
+    record = content.get(RECORD)
+    if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
+        return []
+    return ['the checkpoint has decision offsets (tools/tune_offsets.py) that correct for the class shares; this correction adds '
+            'to them']
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Correction:
         if not self:
             return []
         option = '--tau-normalization' if self.logit_adjustment is None else '--logit-adjustment'
-        head = last_head(_unwrapped(model))
+        head = last_head(unwrapped(model))
         conv = _classifier(head, option)
         losses = head_losses(head)
         for loss in losses:
@@ -116,7 +116,8 @@ def correction_hook(correction: Correction) -> Any:
     return CorrectionHook()
 
 
-def _unwrapped(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """Return the segmentor inside wrappers for several processes, averaging or test-time augmentation."""
     while not hasattr(model, 'decode_head') and isinstance(getattr(model, 'module', None), nn.Module):
         model = model.module
     return model
