@@ -36,13 +36,12 @@ def main() -> int:
             undo_offsets(TuneOptions(**vars(options)))
             print(f'wrote {options.out} without offsets')
             return 0
-        from mmengine.dist import is_main_process
-
         from mmimb.analysis.offset_table import tuning_sentence, tuning_table
         result = tune_checkpoint(TuneOptions(**vars(options)))
-    if is_main_process():
-        print(*(f'note: {notice}' for notice in result.notices), tuning_table(result.tuning, result.classes, result.before, result.after), tuning_sentence(result.tuning),
-              f'wrote {options.out}', sep='\n')
+    if result is not None:
+        table = tuning_table(result.tuning, result.classes, result.before, result.after)
+        notes = [f'note: {notice}' for notice in result.notices]
+        print(*notes, table, tuning_sentence(result.tuning), f'wrote {options.out}', sep='\n')
     return 0
 
 

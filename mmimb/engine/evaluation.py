@@ -141,8 +141,8 @@ def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
     record = content.get(RECORD)
     if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
         return []
-    return ['the checkpoint has decision offsets (tools/tune_offsets.py) that correct for the class shares; this correction adds '
-            'to them']
+    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+            'correction adds to them']
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:

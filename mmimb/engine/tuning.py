@@ -92,8 +92,8 @@ def undo_offsets(options: TuneOptions) -> None:
     write_checkpoint(options.out, without_offsets(content))
 
 
-def tune_checkpoint(options: TuneOptions) -> TuneResult:
-    """Tune a checkpoint and write it to ``options.out``; all ranks return the same.
+def tune_checkpoint(options: TuneOptions) -> TuneResult | None:
+    """Tune a checkpoint and write it to ``options.out``; only the main process returns the result.
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
@@ -120,7 +120,7 @@ def tune_checkpoint(options: TuneOptions) -> TuneResult:
         bias = classifier.conv.bias if result.tuning.changed else None
         write_checkpoint(options.out, with_offsets(content, classifier.key, bias, _record(runner, options, result)))
     leave_group()
-    return result
+    return result if runner.rank == 0 else None
 
 
 def _goal_names(objective: str) -> tuple[str, ...]:
