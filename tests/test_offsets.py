@@ -8,7 +8,7 @@ import pytest
 
 from mmimb.analysis.offset_objective import Counts, Objective
 from mmimb.analysis.offset_search import Contest, ascend
-from mmimb.analysis.offsets import tune
+from mmimb.analysis.offsets import _student, tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
 GOALS = ['mIoU', 'mIoU_tail', 'mAcc', 'worst', 'mIoU=1,mIoU_tail=2,mAcc=0.5,worst=3']
@@ -161,6 +161,11 @@ def test_a_class_without_labels_neither_wins_nor_loses() -> None:
     assert result.changed
     before, after = (plain_counts(data, d).predicted[3] for d in (np.zeros(4), result.offsets))
     assert after <= before + 5
+
+
+@pytest.mark.parametrize(('freedom', 'quantile'), [(2, 2.920), (3, 2.353), (5, 2.015), (10, 1.812), (100, 1.660)])
+def test_the_interval_knows_how_few_groups_there_are(freedom, quantile) -> None:
+    assert _student(freedom) == pytest.approx(quantile, rel=0.015)
 
 
 def test_groups_are_kept_together() -> None:
