@@ -78,7 +78,7 @@ def test_no_tensor_of_full_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
                     self.size = max(self.size, value.untyped_storage().nbytes() // value.element_size())
             return out
 
-    monkeypatch.setattr('mmimb.functional.geometric.STRIP', 1 << 12)
+    monkeypatch.setattr('mmimb.functional.walk.STRIP', 1 << 12)
     monkeypatch.setitem(__import__('mmimb.functional.strips').functional.strips.STRIP, 'cpu', 1 << 12)
     full = 2 * 64 * 32 * 32
     for mode, loss in [('stock', CE), ('strip', CE), ('strip', dict(type='mmimb.BinaryCrossEntropyLoss'))]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .reduce import split_ignore
+from .reduce import require_classes, split_ignore
 
 
 class Scores(NamedTuple):
@@ -44,7 +44,7 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int, ignore_index
         raise ValueError(f'`pred` must have the shape of `label` {tuple(label.shape)}, got {tuple(pred.shape)}')
     target, valid = split_ignore(label.long(), ignore_index, num_classes)
     guess = pred.long().masked_fill(~valid, 0)
-    _require_classes(guess, num_classes)
+    require_classes('pred', guess, num_classes)
     cells = (target * num_classes + guess).flatten()
     counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=label.device)
     return counts.scatter_add_(0, cells, valid.flatten().long()).view(num_classes, num_classes)
@@ -63,11 +63,3 @@ def scores(confusion: Tensor) -> Scores:
     counts = confusion.double()
     hits, labelled, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
     return Scores(hits / (labelled + predicted - hits), hits / labelled, hits / predicted, hits.sum() / counts.sum())
-
-
-def _require_classes(guess: Tensor, num_classes: int) -> None:
-    wrong = (guess < 0) | (guess >= num_classes)
-    if guess.device.type != 'cpu' or torch.compiler.is_compiling():
-        torch._assert_async(~wrong.any(), f'`pred` must be in [0, {num_classes})')
-    elif bool(wrong.any()):
-        raise ValueError(f'`pred` must be in [0, {num_classes}), got {int(guess[wrong][0])}')
