@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .offset_objective import Counts
-from .offsets import LEVEL, Candidate, Tuning
+from .offsets import LEVEL, Tuning
 
 
 def tuning_table(tuning: Tuning, classes: Sequence[str], before: Counts, after: Counts) -> str:
@@ -30,7 +30,7 @@ def tuning_table(tuning: Tuning, classes: Sequence[str], before: Counts, after: 
 
 def tuning_sentence(tuning: Tuning) -> str:
     """Return in a few lines what was chosen, and what can be expected of it."""
-    tried = '; '.join(f'{_name(way)} {way.gain:+.2f} ({way.interval[0]:+.2f} to {way.interval[1]:+.2f})'
+    tried = '; '.join(f'{way.name} {way.gain:+.2f} ({way.interval[0]:+.2f} to {way.interval[1]:+.2f})'
                       for way in tuning.candidates)
     tried = f'Compared by cross-validation over {tuning.num_groups} groups, gain of {tuning.objective}: {tried}.'
     if not tuning.changed:
@@ -42,12 +42,6 @@ def tuning_sentence(tuning: Tuning) -> str:
     return (f'Offsets: {kind[tuning.family]}. Expected gain of {tuning.objective} on new images: {tuning.gain:+.2f} points '
             f'({LEVEL:g} % interval {low:+.2f} to {high:+.2f}).\n'
             f'On this split, where they were found: {tuning.before:.2f} > {tuning.after:.2f}.\n{tried}')
-
-
-def _name(way: Candidate) -> str:
-    if way.family == 'shrunk':
-        return f'shrunk {way.strength:g} to {way.anchor:g} prior'
-    return way.family if way.family == 'per-class' else f'{way.anchor:g} prior'
 
 
 def _scores(counts: Counts, c: int) -> list[str]:

@@ -44,6 +44,11 @@ class Candidate:
     def family(self) -> str:
         return 'prior' if math.isinf(self.strength) else 'shrunk' if self.strength else 'per-class'
 
+    @property
+    def name(self) -> str:
+        names = {'prior': f'{self.anchor:g} prior', 'shrunk': f'shrunk {self.strength:g} to {self.anchor:g} prior'}
+        return names.get(self.family, self.family)
+
 
 @dataclass(frozen=True)
 class Tuning:
