@@ -16,6 +16,7 @@ from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .launch import leave_group, prepare_launch
+from .tuned_file import RECORD
 
 
 @dataclass
@@ -87,8 +88,9 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     if options.tta:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction, options.low_memory)
+    notices = _tuned(content, correction) + prepare_launch(cfg, options.launcher)
+    runner = build_test_runner(cfg)
+    runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
     with refused_pickles():
@@ -129,12 +131,11 @@ def _check_low_memory(options: TestOptions) -> None:
         raise ValueError(f'`--low-memory` must be without --{name}, which needs the scores of all classes: drop one of the two')
 
 
-def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
+def build_test_runner(cfg: Any) -> Any:
+    """Return the runner of a prepared config, for testing."""
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
-    from .low_memory import LowMemoryHook
-    from .posthoc import correction_hook
 
     class TestRunner(Runner):
         """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
@@ -143,12 +144,21 @@ def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
             pass
 
     with refused_pickles():
-        runner = TestRunner.from_cfg(cfg)
-    if correction:
-        runner.register_hook(correction_hook(correction))
-    else:
-        runner.register_hook(LowMemoryHook(low_memory))
-    return runner
+        return TestRunner.from_cfg(cfg)
+
+
+def _hook(correction: Any, low_memory: bool) -> Any:
+    from .low_memory import LowMemoryHook
+    from .posthoc import correction_hook
+    return correction_hook(correction) if correction else LowMemoryHook(low_memory)
+
+
+def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
+    record = content.get(RECORD)
+    if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
+        return []
+    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+            'correction adds to them']
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
