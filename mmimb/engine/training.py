@@ -51,7 +51,7 @@ def train(options: TrainOptions) -> Any:
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing has been written if the preparation
             raises it.
-        SystemExit: With the status of ``PreemptionHook`` after SIGTERM or SIGUSR1.
+        SystemExit: With the status of ``PreemptionHook`` after SIGTERM, SIGUSR1 or SIGINT.
     """
     with leave_on_signal():
         require_stack()
@@ -115,7 +115,7 @@ def _keep_seed(cfg: Any, checkpoint: str | None, trust: bool) -> None:
     randomness = cfg.get('randomness') or {}
     if checkpoint is None or randomness.get('seed') is not None or not os.path.isfile(checkpoint):
         return
-    meta = inspect_checkpoint(checkpoint, trust=trust).get('meta')
+    meta = inspect_checkpoint(checkpoint, trust=trust, complete=False).get('meta')
     seed = meta.get('seed') if isinstance(meta, Mapping) else None
     if isinstance(seed, int):
         cfg.randomness = {**randomness, 'seed': seed}

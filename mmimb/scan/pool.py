@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..signals import end_with_parent
+from ..signals import SIGNALS, end_with_parent
 
 AHEAD = 2  # tasks in the pipe of a worker, so that it never waits for the next one
 LARGEST_TASK = 32
@@ -109,7 +109,7 @@ class _Pool:
     def close(self) -> None:
         for pipe, process in self.processes.items():
             pipe.close()
-            process.terminate()
+            process.kill()  # it only reads
         for process in self.processes.values():
             process.join()
 
@@ -117,9 +117,8 @@ class _Pool:
 def _work(reader: Any, pipe: Connection, parents: Sequence[Connection]) -> None:
     """Answer tasks until the parent's end of the pipe is closed; runs in a worker."""
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGUSR1) if hasattr(signal, 'SIGUSR1') else (signal.SIGINT, ):
-        signal.signal(number, signal.SIG_IGN)  # all processes of a terminal or job get these: the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # sent to all processes of a terminal or job: the parent decides
     for other in parents:
         other.close()  # inherited: a pipe that a sibling holds open does not close when the parent dies
     _be_quiet()
