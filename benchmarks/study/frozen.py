@@ -32,8 +32,8 @@ class Schedule:
     """
 
     iterations: int = 500
-    batch: int = 8
-    lr: float = 0.015
+    batch: int = 4
+    lr: float = 0.01
     weight_decay: float = 0.01
     warmup: int = 50
     ema: float = 0.99
