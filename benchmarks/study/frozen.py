@@ -49,7 +49,7 @@ def build_head(arm: Arm, stats: Mapping[str, Any], schedule: Schedule, seed: int
         'norm_cfg': {'type': 'BN'}, 'align_corners': False, 'classifier': arm.classifier, 'loss_decode': arm.losses(stats),
         **arm.head})
     head.init_weights()
-    return head
+    return head.to(memory_format=torch.channels_last)
 
 
 def data_order(features: Features, schedule: Schedule, seed: int, views: int, *, temperature: float | None = None,

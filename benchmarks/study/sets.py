@@ -74,11 +74,11 @@ SETS = {
     'camvid': StudySet('camvid', 'mmimb.CamVidDataset',
                        {'fit': ('fit.txt', '/train'), 'dev': ('dev.txt', '/train'), 'test': ('test.txt', '/test')},
                        ratio=(0.75, 1.5), crop=(384, 512), views=8, halves=True,
-                       schedule={'iterations': 1000}),
+                       schedule={'iterations': 1600}),
     'magnetic_tile': StudySet('magnetic_tile', 'mmimb.MagneticTileDataset', FLAT, ratio=(0.8, 1.25),
-                              crop=(192, 192), views=4, halves=False, schedule={'iterations': 1500}),
+                              crop=(192, 192), views=4, halves=False, schedule={'iterations': 2000}),
     'ccp': StudySet('ccp', 'mmimb.CCPDataset', FLAT, ratio=(0.8, 1.25), crop=(256, 192), views=4, halves=False,
-                    schedule={'iterations': 1000}),
+                    schedule={'iterations': 1600}),
 }
 
 
