@@ -35,7 +35,7 @@ def measure(repeats: int) -> dict[str, float]:
     """Return median milliseconds by transform."""
     from mmseg.datasets.transforms import RandomCrop
 
-    from mmimb.datasets import RareClassCrop
+    from mmimb.sampling import RareClassCrop
     label, image = label_map(), np.zeros((*SIZE, 3), np.uint8)
     stats = dict(pixels=np.bincount(label.ravel(), minlength=256)[:CLASSES].tolist())
     transforms = {

@@ -39,8 +39,8 @@ def reader(root: Path) -> Any:
     """Return the scanner's reader, and the bytes that the process had with mmseg's own list."""
     from mmengine.config import Config
 
-    from mmimb.stats.build import build_split
-    from mmimb.stats.reader import Reader
+    from mmimb.scan.build import build_split
+    from mmimb.scan.reader import Reader
     dataset = build_split(Config(dict(train_dataloader=dict(dataset=dict(
         type='CityscapesDataset', data_root=str(root), pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')],
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'))))))
@@ -66,7 +66,7 @@ def run(way: str, processes: int, root: Path) -> tuple[float, float]:
     import PIL.PngImagePlugin  # noqa: F401  (not part of the time)
     cv2.setNumThreads(0)
     if way == 'scan':
-        from mmimb.stats.scan import finish, read_files
+        from mmimb.scan.scan import finish, read_files
         work, _ = reader(root)
         start, before = time.perf_counter(), processor_time()
         finish(read_files(work, 0 if processes == 1 else processes))
@@ -106,8 +106,8 @@ def memory(pid: int | str) -> dict[str, int]:
 
 def run_memory(root: Path) -> dict[str, float]:
     """Return what the parent grows by for each image, and the private memory of the workers at the end."""
-    from mmimb.stats.report import write_report
-    from mmimb.stats.scan import finish, read_files
+    from mmimb.scan.report import write_report
+    from mmimb.scan.scan import finish, read_files
     work, before = reader(root)
     private = 0
 

@@ -13,5 +13,5 @@ MODELS = root.Registry('model', parent=root.MODELS, scope='mmimb',
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mmimb', locations=['mmimb.hooks'])
 METRICS = root.Registry('metric', parent=root.METRICS, scope='mmimb', locations=['mmimb.metrics'])
 DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='mmimb', locations=['mmimb.datasets'])
-DATA_SAMPLERS = root.Registry('data sampler', parent=root.DATA_SAMPLERS, scope='mmimb', locations=['mmimb.datasets'])
-TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, scope='mmimb', locations=['mmimb.datasets'])
+DATA_SAMPLERS = root.Registry('data sampler', parent=root.DATA_SAMPLERS, scope='mmimb', locations=['mmimb.sampling'])
+TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, scope='mmimb', locations=['mmimb.sampling'])

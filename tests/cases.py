@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmimb.testing.subject import IGNORE, example_stats
+from mmimb.testing.tested_loss import IGNORE, example_stats
 
 STATS = example_stats(4)
 PIXELS, IMAGES = (np.array(STATS[k], dtype=float) for k in ('pixels', 'images'))

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from cases import CASES, Case
-from head_cases import HEADS, batch, build, head_cfg, inputs, one_thread  # noqa: F401
+from support.head_cases import HEADS, batch, build, head_cfg, inputs, one_thread  # noqa: F401
 
 STEPS = 20
 

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from scanning import build, leaf, write_pair
+from support.scanning import build, leaf, write_pair
 
-from mmimb.stats import BadLabelsError, scan_dataset
-from mmimb.stats.audit import finding_lines
-from mmimb.stats.findings import FINDINGS
-from mmimb.stats.image_file import sample_digest
+from mmimb.scan import BadLabelsError, scan_dataset
+from mmimb.scan.audit import finding_lines
+from mmimb.scan.findings import FINDINGS
+from mmimb.scan.image_file import sample_digest
 
 GOOD = {'g0': [[0, 1, 2, 3]] * 3, 'g1': [[3, 3, 2, 255]] * 3}
 

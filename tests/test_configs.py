@@ -18,7 +18,7 @@ from conftest import ROOT
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
-from trees import TREES
+from support.trees import TREES
 
 from mmimb.engine.config import OWN_HOOKS
 

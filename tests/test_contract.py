@@ -13,9 +13,9 @@ from torch import nn
 
 from mmimb.registry import MODELS
 from mmimb.testing import Subject, ask, check_loss
-from mmimb.testing.ask import QUESTIONS
+from mmimb.testing.questions import QUESTIONS
 from mmimb.testing.ranks import two_ranks
-from mmimb.testing.subject import IGNORE, call
+from mmimb.testing.tested_loss import IGNORE, call
 
 
 def build(case: Case) -> nn.Module:

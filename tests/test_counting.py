@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from mmimb.scan.counting import class_counts, histogram, value_counts
+from mmimb.scan.report import report_summary, report_table
 from mmimb.stats import ClassStats, PerImageCounts
-from mmimb.stats.counting import class_counts, histogram, value_counts
-from mmimb.stats.report import report_summary, report_table
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (37, 53), (5000, 5000)])

@@ -15,8 +15,9 @@ from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
-from mmimb.stats import ClassStats, build_split
-from mmimb.stats.crops import count_crops
+from mmimb.scan import build_split
+from mmimb.scan.crops import count_crops
+from mmimb.stats import ClassStats
 
 CLASSES = ('sky', 'road', 'sign')
 LOAD, PACK = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]

@@ -13,7 +13,7 @@ from PIL import Image
 from mmimb.datasets import CamVidDataset
 from mmimb.datasets.camvid_convert import convert_camvid
 from mmimb.datasets.layout import LayoutError, check_layout
-from mmimb.stats import build_split
+from mmimb.scan import build_split
 
 STEMS = {'train': ['0001TP_1', '0006R0_1', '0006R0_2', '0016E5_1'], 'val': ['0016E5_7'], 'test': ['Seq05VD_1', 'Seq05VD_2']}
 

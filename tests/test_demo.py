@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmimb.datasets.demo import DEMO_CLASSES, DEMO_PALETTE, make_demo_dataset
 from mmimb.datasets.demo_scene import draw_scene
-from mmimb.stats import build_split, scan_dataset
+from mmimb.scan import build_split, scan_dataset
 
 
 @pytest.fixture(scope='session')

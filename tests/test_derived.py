@@ -12,13 +12,13 @@ from conftest import ROOT
 from mmseg.registry import MODELS
 from rich.console import Console
 
+from mmimb.engine.check_losses import check_losses
 from mmimb.engine.config import read_config
-from mmimb.engine.embed import embed_stats
-from mmimb.engine.losses import check_losses
+from mmimb.engine.embed_stats import embed_stats
 from mmimb.registry import DATA_SAMPLERS
 from mmimb.report import all_schemes, derived_lines, scheme_table, suggest
 from mmimb.stats import ClassStats
-from mmimb.stats.derived import derive, gini
+from mmimb.stats.imbalance import derive, gini
 from mmimb.weights import FrequencyWeight
 
 CAMVID = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from difficulty_run import BY_EPOCHS, Folder, state
+from support.difficulty_run import BY_EPOCHS, Folder, state
 from test_difficulty_hook import run
 from test_difficulty_resume import PARTS, train
 

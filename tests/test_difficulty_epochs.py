@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from difficulty_run import Folder, rows, state
+from support.difficulty_run import Folder, rows, state
+from support.tiny_run import environment, error_line, start, wait_for
 from test_difficulty_resume import PARTS, SAMPLER, succeeded, train
-from tiny_run import environment, error_line, start, wait_for
 
 EPOCHS = '''
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4, val_interval=100)

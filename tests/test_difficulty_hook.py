@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from difficulty_run import BY_EPOCHS, CLASSES, Folder, rows, state
 from mmseg.models.decode_heads import PIDHead
 from mmseg.models.utils import resize
+from support.difficulty_run import BY_EPOCHS, CLASSES, Folder, rows, state
 from torch import nn
 
 from mmimb.engine.training import TrainOptions, train

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.runner import IterBasedTrainLoop, Runner
-from sampling import build, sampler, scan, write_images
+from support.sampling import build, sampler, scan, write_images
 from torch import nn
 
 from mmimb.hooks import difficulty_holdout, difficulty_sources

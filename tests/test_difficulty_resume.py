@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from difficulty_run import Folder, assert_equal, rows, state
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
-from tiny_run import ROOT, environment, error_line, free_port, iterations, tool
+from support.difficulty_run import Folder, assert_equal, rows, state
+from support.tiny_run import ROOT, environment, error_line, free_port, iterations, tool
 
-from mmimb.datasets import RareClassSampler
-from mmimb.stats.build import build_split
+from mmimb.sampling import RareClassSampler
+from mmimb.scan.build import build_split
 
 PARTS = '''
-custom_imports = dict(imports='difficulty_parts', allow_failed_imports=False)
+custom_imports = dict(imports='support.difficulty_parts', allow_failed_imports=False)
 custom_hooks.append(dict(type='DieHook'))
 train_dataloader.update(num_workers=1, persistent_workers=True)
 train_dataloader['dataset']['pipeline'] = [dict(type='NoteRead'), *load]

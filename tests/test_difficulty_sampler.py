@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from sampling import CONTENT, build, chi_square, class_rule, sampler, scan, write_images
+from support.sampling import CONTENT, build, chi_square, class_rule, sampler, scan, write_images
 
 CONTAINS = np.array(CONTENT) > 0
 CHI_11 = 31.3  # 99.9 % of a chi-square of 11 degrees of freedom lie below

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 
 from mmimb.losses import SegLoss
 from mmimb.testing import check_loss
-from mmimb.testing.ask import QUESTIONS
+from mmimb.testing.questions import QUESTIONS
 from mmimb.weights import ClassWeight, FixedWeight
 
 TEXT = (ROOT / 'docs/losses.md').read_text()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from mmengine.registry import DATA_SAMPLERS, TRANSFORMS
-from sampling import build, sampler, scan, write_images
+from support.sampling import build, sampler, scan, write_images
 
 TEXT = (ROOT / 'docs/sampling.md').read_text()
 GIVEN = {'self', 'dataset', 'seed'}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from trees import demo
+from support.trees import demo
 
 from mmimb.doctor.check import CONFIG, Finding
 from mmimb.doctor.config import config

@@ -7,13 +7,14 @@ import os
 import numpy as np
 import pytest
 import torch
-from tiny_run import CLASSES, make_config, make_dataset, make_report
+from support.tiny_run import CLASSES, make_config, make_dataset, make_report
 
 from mmimb.engine import launch
+from mmimb.engine.check_losses import check_losses
 from mmimb.engine.config import add_own_hooks, read_config, set_work_dir, use_amp
-from mmimb.engine.embed import embed_stats
-from mmimb.engine.losses import check_losses
-from mmimb.stats import ClassStats, build_split, fingerprint
+from mmimb.engine.embed_stats import embed_stats
+from mmimb.scan import build_split, fingerprint
+from mmimb.stats import ClassStats
 
 
 @pytest.fixture(scope='module')

@@ -22,10 +22,11 @@ from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find
 from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
 from mmimb.report.svg import percent
-from mmimb.stats import ClassStats, PerImageCounts, Scan, build_split
-from mmimb.stats.crops import CropCounts
-from mmimb.stats.findings import FINDINGS
-from mmimb.stats.reader import Reader
+from mmimb.scan import Scan, build_split
+from mmimb.scan.crops import CropCounts
+from mmimb.scan.findings import FINDINGS
+from mmimb.scan.reader import Reader
+from mmimb.stats import ClassStats, PerImageCounts
 
 EVIL = '<script>alert(1)</script>'
 CLASSES = ('sky', 'road', f'{EVIL}"onload="x', 'never & $x$', 'sign\x07\n\ud800')

@@ -30,7 +30,7 @@ def run(*command: str, under: tuple[str, ...] = (), **environment: str) -> subpr
 @pytest.mark.parametrize('file', ['kernel_checks.py', 'kernel_uses.py'])
 def test_in_a_process_of_their_own(file) -> None:
     mode = {} if torch.cuda.is_available() else {'TRITON_INTERPRET': '1'}
-    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/{file}', **mode)
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/support/{file}', **mode)
     summary = result.stdout.strip().splitlines()[-1]
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert 'passed' in summary
@@ -39,7 +39,7 @@ def test_in_a_process_of_their_own(file) -> None:
 
 @pytest.mark.slow
 def test_memory_in_the_interpreter() -> None:
-    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/kernel_memory.py', TRITON_INTERPRET='1')
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/support/kernel_memory.py', TRITON_INTERPRET='1')
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
@@ -49,14 +49,14 @@ def test_memory_on_a_gpu(tool) -> None:
     sanitizer = which('compute-sanitizer')
     if not torch.cuda.is_available() or sanitizer is None:
         pytest.skip('needs a GPU and compute-sanitizer')
-    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/kernel_uses.py', '-k', 'bit_equal',
+    result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/support/kernel_uses.py', '-k', 'bit_equal',
                  under=(sanitizer, '--tool', tool, '--error-exitcode', '9'), PYTORCH_NO_CUDA_MEMORY_CACHING='1')
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
 
 
 @pytest.fixture(scope='module')
 def binaries(tmp_path_factory) -> list[dict]:
-    result = run('tests/kernel_compile.py', TRITON_CACHE_DIR=str(tmp_path_factory.mktemp('cache')))
+    result = run('tests/support/kernel_compile.py', TRITON_CACHE_DIR=str(tmp_path_factory.mktemp('cache')))
     assert result.returncode == 0, result.stderr[-5000:]
     return [json.loads(line) for line in result.stdout.splitlines()]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from cases import STATS
-from head_cases import CLASSES, HEADS, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 from mmengine import Config
 from mmengine.model import revert_sync_batchnorm
 from mmseg.models.decode_heads import FCNHead, UPerHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from support.head_cases import CLASSES, HEADS, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 
 from mmimb.heads import CosineClassifier, LossHead
 from mmimb.heads.loss_head import COSINE_SCALE

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, STATS, Case
-from head_cases import batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
+from support.head_cases import batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 from torch.testing import assert_close
 
 from mmimb.dispatch import MODES, implementation

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cases import STATS, cross_entropy, per_pixel
 from mmengine.registry import MODELS
 
-from mmimb.testing.subject import IGNORE, Subject, call, value_and_grad
+from mmimb.testing.tested_loss import IGNORE, Subject, call, value_and_grad
 
 LOGITS, TARGET = Subject({}).batch()
 VALID = TARGET != IGNORE

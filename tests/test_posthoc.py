@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from cases import PRIOR, STATS
-from head_cases import CLASSES, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
-from tiny_run import CLASSES as NAMES
-from tiny_run import error_line, make_config, make_dataset, make_report, tool
+from support.head_cases import CLASSES, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
+from support.tiny_run import CLASSES as NAMES
+from support.tiny_run import error_line, make_config, make_dataset, make_report, tool
 from torch import nn
 
 from mmimb.engine.posthoc import Correction

@@ -6,7 +6,7 @@ import pytest
 from mmengine.registry import TRANSFORMS
 from mmseg.datasets.transforms import RandomCrop
 
-from mmimb.datasets import RareClassCrop
+from mmimb.sampling import RareClassCrop
 
 STATS = dict(pixels=[8000, 1000, 100, 0])
 

@@ -8,7 +8,7 @@ import pytest
 from mmcv.transforms.utils import cache_random_params
 from mmengine.runner import Runner
 from mmseg.datasets.transforms import RandomCrop
-from sampling import PIPELINE, build, write_images
+from support.sampling import PIPELINE, build, write_images
 from test_rare_class_crop import STATS, crop, crops, label_map
 
 from mmimb.stats import ClassStats

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS
 from mmengine.runner import Runner
-from sampling import CLASSES, PIPELINE, build, sampler, scan, write_images
+from support.sampling import CLASSES, PIPELINE, build, sampler, scan, write_images
 
 SKIPS = hasattr(InfiniteSampler, 'skip')  # onedl-mmengine; mmengine reads the past batches again
 STEPS, HALF, BATCH, INTERVAL, DELAY = 14, 7, 3, 2, 5

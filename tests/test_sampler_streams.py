@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.runner import Runner
-from sampling import CONTENT, build, sampler, scan, write_images
+from support.sampling import CONTENT, build, sampler, scan, write_images
 
 ARGUMENTS = {'RareClassSampler': dict(temperature=0.3), 'RepeatFactorSampler': dict(threshold=0.5), 'DifficultySampler': {}}
 KINDS = tuple(ARGUMENTS)

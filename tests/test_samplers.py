@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from sampling import CLASSES, CONTENT, build, chi_square, class_rule, sampler, scan, write_images
+from support.sampling import CLASSES, CONTENT, build, chi_square, class_rule, sampler, scan, write_images
 
-from mmimb.datasets.draws import BLOCK, unit, words
+from mmimb.sampling.draws import BLOCK, unit, words
 from mmimb.stats import ClassStats
 
 COUNTS = np.array(CONTENT)

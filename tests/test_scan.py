@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from scanning import PIPELINE, build, leaf
+from support.scanning import PIPELINE, build, leaf
 
-from mmimb.stats import BadLabelsError, ClassStats, PerImageCounts, fingerprint, scan_dataset
-from mmimb.stats.build import heads_ignore_index
-from mmimb.stats.report import check_report_path, write_report
+from mmimb.scan import BadLabelsError, fingerprint, scan_dataset
+from mmimb.scan.build import heads_ignore_index
+from mmimb.scan.report import check_report_path, write_report
+from mmimb.stats import ClassStats, PerImageCounts
 
 CAMVID_PIXELS = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
 CAMVID_IMAGES = (366, 365, 366, 367, 349, 319, 351, 173, 360, 317, 201)

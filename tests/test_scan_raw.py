@@ -10,8 +10,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, PngImagePlugin
 
-from mmimb.stats.image_file import loaded_shape, sample_digest
-from mmimb.stats.raw import damage, decode, training_values
+from mmimb.scan.image_file import loaded_shape, sample_digest
+from mmimb.scan.label_file import damage, decode, training_values
 
 BYTES = np.random.default_rng(0).integers(0, 256, (33, 47), np.uint8)
 FEW = BYTES % 11

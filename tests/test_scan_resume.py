@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from scanning import build, leaf, write_pair
+from support.scanning import build, leaf, write_pair
 
-from mmimb.stats.report import write_report
-from mmimb.stats.scan import finish, read_files
-from mmimb.stats.store import Store
+from mmimb.scan.report import write_report
+from mmimb.scan.scan import finish, read_files
+from mmimb.scan.store import Store
 
 IMAGES, KILLS = 2000, 20
 CONFIG = '''
@@ -137,11 +137,11 @@ def interrupt(reader, store: Store, after: int) -> None:
 
 
 def test_only_what_is_missing_or_changed_is_read(small, tmp_path_factory) -> None:
-    from mmimb.stats.reader import Reader
+    from mmimb.scan.reader import Reader
     folder = tmp_path_factory.mktemp('out')
     whole = write_report(finish(read_files(Reader(build(leaf(small))), 0)), folder / 'whole/s.json')
     reader = Reader(build(leaf(small)))
-    store = Store(folder / 's.parts', reader.subject)
+    store = Store(folder / 's.parts', reader.manifest)
     interrupt(reader, store, 580)
     read, original = [], reader.read
     reader.read = lambda start, stop: (read.append((start, stop)), original(start, stop))[1]
@@ -166,16 +166,16 @@ def test_only_what_is_missing_or_changed_is_read(small, tmp_path_factory) -> Non
 
 
 def test_another_scan_is_not_gone_on_with(small, tmp_path_factory) -> None:
-    from mmimb.stats.reader import Reader
+    from mmimb.scan.reader import Reader
     folder = tmp_path_factory.mktemp('out') / 's.parts'
     first, other = (Reader(build(leaf(small, reduce_zero_label=reduce))) for reduce in (False, True))
-    interrupt(first, Store(folder, first.subject), 300)
+    interrupt(first, Store(folder, first.manifest), 300)
     with pytest.raises(ValueError, match=r'`resume` must go on with the same files and settings, got .* of another scan'):
-        read_files(other, 0, store=Store(folder, other.subject))
+        read_files(other, 0, store=Store(folder, other.manifest))
 
 
 def test_a_killed_worker_is_told(small) -> None:
-    from mmimb.stats.reader import Reader
+    from mmimb.scan.reader import Reader
     reader, original = Reader(build(leaf(small))), None
     original = reader.read
 

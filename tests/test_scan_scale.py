@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from scanning import build
+from support.scanning import build
 
-from mmimb.stats import scan_dataset
+from mmimb.scan import scan_dataset
 
 IMAGES, CLASSES, HEIGHT, WIDTH = 300, 19, 1024, 2048
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from mmengine.config import Config
-from scanning import build, leaf, write_pair
+from support.scanning import build, leaf, write_pair
 
+from mmimb.scan.job import ScanJob
+from mmimb.scan.part import Part, join_parts, read_part, write_part
+from mmimb.scan.reader import Reader
+from mmimb.scan.report import write_report
+from mmimb.scan.scan import finish, read_files
+from mmimb.scan.shards import launched_shard, read_shard, shard_path, shard_ranges
 from mmimb.stats import ClassStats
-from mmimb.stats.job import ScanJob
-from mmimb.stats.part import Part, join_parts, read_part, write_part
-from mmimb.stats.reader import Reader
-from mmimb.stats.report import write_report
-from mmimb.stats.scan import finish, read_files
-from mmimb.stats.shards import launched_shard, read_shard, shard_path, shard_ranges
 
 SHARDS = 5
 CONFIG = '''
@@ -97,7 +97,7 @@ def test_a_union_has_the_same_bytes_in_any_order(parts, tmp_path) -> None:
 
 @pytest.mark.parametrize('shards', [1, 2, 3, 7, 23, 40])
 def test_every_image_is_in_exactly_one_shard(reader, shards) -> None:
-    ranges = [bounds for i in range(shards) for bounds in shard_ranges(reader.subject, (i, shards))]
+    ranges = [bounds for i in range(shards) for bounds in shard_ranges(reader.manifest, (i, shards))]
     assert sorted(position for bounds in ranges for position in range(*bounds)) == list(range(28))
 
 

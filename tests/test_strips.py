@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.upsampling import FORMULAS, SIZES, VECTOR, arguments, cleaned, problem, solve
 from torch.testing import assert_close
-from upsampling import FORMULAS, SIZES, VECTOR, arguments, cleaned, problem, solve
 
 from mmimb.functional import geometric, strips, upsampled
-from mmimb.testing.subject import IGNORE
+from mmimb.testing.tested_loss import IGNORE
 
 each_formula = pytest.mark.parametrize('name', FORMULAS)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.upsampling import FORMULAS, SIZES, arguments, cleaned, problem, solve
 from torch.testing import assert_close
-from upsampling import FORMULAS, SIZES, arguments, cleaned, problem, solve
 
 from mmimb.functional import strips, upsampled
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import torch
-from tiny_run import ROOT, environment, error_line, free_port, iterations, refused, start, tiny, tool, wait_for
+from support.tiny_run import ROOT, environment, error_line, free_port, iterations, refused, start, tiny, tool, wait_for
 
 from mmimb.hooks import PreemptionHook
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from support.tiny_run import CLASSES, error_line, iterations, make_report, refused, tiny, tool
 from test_engine_checkpoint import Crafted
-from tiny_run import CLASSES, error_line, iterations, make_report, refused, tiny, tool
 
 from mmimb.stats import ClassStats
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from cases import STATS, log_softmax, sigmoid
-from head_cases import NORM, build, one_thread  # noqa: F401
 from mmcv.transforms import Compose
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
@@ -16,6 +15,7 @@ from mmengine.structures import PixelData
 from mmseg.models import SegTTAModel
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
+from support.head_cases import NORM, build, one_thread  # noqa: F401
 
 from mmimb.heads import TTAModel
 

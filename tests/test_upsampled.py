@@ -9,15 +9,15 @@ import pytest
 import torch
 from cases import CASES, PIXELS, Case
 from mmengine.registry import MODELS as ROOT
+from support.upsampling import SIZES, blend, interpolate, problem
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.testing import assert_close
-from upsampling import SIZES, blend, interpolate, problem
 
 from mmimb.dispatch import MODES, Formula, Upsample
 from mmimb.functional import upsampled
 from mmimb.functional.axes import cells, matrix, support
 from mmimb.losses import CrossEntropyLoss, PixelLoss
-from mmimb.testing.subject import IGNORE
+from mmimb.testing.tested_loss import IGNORE
 
 MAPS = [case for case in CASES if case.has_map]
 FULL = ('OhemCrossEntropyLoss', )  # a value per pixel, and yet no plain sum

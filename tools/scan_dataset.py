@@ -69,8 +69,8 @@ def merge_parser() -> argparse.ArgumentParser:
 
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
+    from mmimb.checks import whole_number
     from mmimb.files import require_suffix
-    from mmimb.stats.checks import whole_number
     from mmimb.weights.export import read_scheme
 
     require_suffix('--html', args.html, '.html')
@@ -88,10 +88,10 @@ def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
 
 def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
     from mmimb.engine.progress import progress_bar
-    from mmimb.stats import BadLabelsError
-    from mmimb.stats.job import ScanJob
-    from mmimb.stats.report import check_report_path
-    from mmimb.stats.shards import launched_shard, read_shard, shard_path
+    from mmimb.scan import BadLabelsError
+    from mmimb.scan.job import ScanJob
+    from mmimb.scan.report import check_report_path
+    from mmimb.scan.shards import launched_shard, read_shard, shard_path
 
     shard = (0, 1) if args.launcher == 'none' else launched_shard(args.launcher)
     if args.shard is not None:
@@ -121,7 +121,7 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
 def read_config(args: argparse.Namespace) -> Any:
     from mmimb.datasets.layout import check_layout
     from mmimb.engine.config import read_config
-    from mmimb.stats.build import split_dataset_cfg
+    from mmimb.scan.build import split_dataset_cfg
 
     cfg = read_config(args.config, overrides=args.cfg_options)
     check_layout(split_dataset_cfg(cfg, args.split), f'{args.split}_dataloader.dataset')
@@ -129,8 +129,8 @@ def read_config(args: argparse.Namespace) -> Any:
 
 
 def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
-    from mmimb.stats.part import join_parts, read_part
-    from mmimb.stats.report import check_report_path
+    from mmimb.scan.part import join_parts, read_part
+    from mmimb.scan.report import check_report_path
 
     out = check_report_path(args.out)
     begin = time.perf_counter()
@@ -145,17 +145,17 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.stats.audit import finding_lines, number_of_findings
-    from mmimb.stats.part import write_part
-    from mmimb.stats.report import describe_run, report_summary, report_table, write_report
-    from mmimb.stats.scan import finish
+    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.part import write_part
+    from mmimb.scan.report import describe_run, report_summary, report_table, write_report
+    from mmimb.scan.scan import finish
     from mmimb.weights.export import scheme_weights, write_weights
 
     run = describe_run(seconds, getattr(args, 'workers', None))
     if not part.complete:
         print('wrote', *write_part(part, out, run))
-        print(f'this is a part, {len(part.records)} of {part.subject.total} images, with {len(part.records.problems)} findings '
-              'that `merge` will name; all are joined by: '
+        print(f'this is a part, {len(part.records)} of {part.manifest.total} images, with {len(part.records.problems)} '
+              'findings that `merge` will name; all are joined by: '
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
@@ -182,7 +182,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 def main() -> int:
     end_with_launcher()
     require_stack()
-    from mmimb.stats import BadLabelsError
+    from mmimb.scan import BadLabelsError
 
     merging = sys.argv[1:2] == ['merge']
     args = merge_parser().parse_args(sys.argv[2:]) if merging else scan_parser().parse_args()

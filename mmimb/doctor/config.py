@@ -12,11 +12,11 @@ def config() -> Answer:
     path = os.environ.get(CONFIG)
     if not path:
         return Answer(OK, 'none was given')
+    from ..engine.check_losses import check_losses
     from ..engine.config import TRAIN_KEYS, check_datasets, read_config
-    from ..engine.embed import embed_stats
+    from ..engine.embed_stats import embed_stats
     from ..engine.errors import EXPECTED, describe
-    from ..engine.losses import check_losses
-    from ..stats.build import build_split
+    from ..scan.build import build_split
     seen: list[str] = []
     try:
         with warnings.catch_warnings():

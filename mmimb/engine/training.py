@@ -9,11 +9,11 @@ from typing import Any
 
 from ..signals import leave_on_signal
 from ..stack import require_stack
+from .check_losses import check_losses
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
-from .embed import embed_stats
+from .embed_stats import embed_stats
 from .launch import leave_group, prepare_launch
-from .losses import check_losses
 
 RESUME_LATEST = ''
 

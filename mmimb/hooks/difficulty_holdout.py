@@ -9,10 +9,10 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from torch import nn
 
-from ..stats.audit import finding_lines
-from ..stats.findings import ERROR
-from ..stats.scan import scan_dataset
-from ..stats.sources import class_names, label_files
+from ..scan.audit import finding_lines
+from ..scan.findings import ERROR
+from ..scan.scan import scan_dataset
+from ..scan.sources import class_names, label_files
 from ..workers import steady
 from .difficulty_meter import DifficultyMeter
 from .difficulty_sources import count_samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..stats.checks import number, whole_number
+from ..checks import number, whole_number
 
 SOURCES = ('train', 'holdout', 'val')
 INTERVALS = {'train': 100, 'holdout': 1000}

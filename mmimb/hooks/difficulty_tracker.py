@@ -10,10 +10,10 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from ..analysis.difficulty import Measurement
-from ..datasets import DifficultySampler
-from ..datasets.sampler_base import DrawSampler
 from ..functional import MEASURES
-from ..stats.sources import class_names
+from ..sampling import DifficultySampler
+from ..sampling.sampler_base import DrawSampler
+from ..scan.sources import class_names
 from ..weights import Deferred, DifficultyBalanced
 from .difficulty_log import DifficultyLog
 from .difficulty_meter import DifficultyMeter

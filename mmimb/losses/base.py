@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number, whole_number
 from ..dispatch import Upsample, check_mode
 from ..functional import REDUCTIONS, upsampled, valid_labels
 from ..stats import StatsModule
-from ..stats.checks import number, whole_number
 from ..weights import build_class_weight
 
 DELETE_HINT = 'where a config inherits it from its base, write _delete_=True into the new loss_decode'

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import number
 from ..dispatch import Formula
 from ..functional import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number
 from .pixel import PixelLoss
 
 AUTO_TARGET = 66.0  # the papers' settings have alpha * C between 50 and 101

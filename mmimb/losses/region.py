@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number
 from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
 from ..registry import MODELS
-from ..stats.checks import number
 from .base import SegLoss
 
 

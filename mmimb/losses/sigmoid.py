@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number
 from ..dispatch import Formula
 from ..functional import (
     adjusted_binary_cross_entropy,
@@ -18,7 +19,6 @@ from ..functional import (
 )
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number
 from .pixel import PixelLoss
 
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import number, whole_number
 from ..dispatch import Formula
 from ..functional import adjusted_cross_entropy, complement_cross_entropy, hardest, log_prior, margins, temperatures
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number, whole_number
 from .pixel import PixelLoss
 
 

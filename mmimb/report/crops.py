@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..scan.crops import CropCounts
 from ..stats import ClassStats
-from ..stats.crops import CropCounts
 
 SHOWN_CROPS = 12  # classes at first sight, the rarest
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..scan.reader import Reader
 from ..stats import ClassStats, PerImageCounts
-from ..stats.reader import Reader
 
 Array = npt.NDArray[Any]
 EXAMPLE_CLASSES, MAP_CLASSES = 6, 12

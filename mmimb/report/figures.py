@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..stats import ClassStats
-from ..stats.derived import class_labels, derive
+from ..stats.imbalance import class_labels, derive
 from .schemes import Scheme
 from .svg import GROUP_COLORS, INK, LINE_COLORS, new_figure, percent, plain, to_svg
 

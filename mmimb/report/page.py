@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..stats.crops import CropCounts
-from ..stats.derived import class_labels, derive
-from ..stats.findings import ERROR, FINDINGS, NOTE, WARNING
-from ..stats.reader import Reader
-from ..stats.scan import Scan
+from ..scan.crops import CropCounts
+from ..scan.findings import ERROR, FINDINGS, NOTE, WARNING
+from ..scan.reader import Reader
+from ..scan.scan import Scan
+from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
 from .examples import SampleReader, find_examples, find_places
 from .figures import cooccurrence_figure, frequency_figures, scheme_figure

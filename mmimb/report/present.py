@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..stats.crops import CropCounts
-from ..stats.job import ScanJob
-from ..stats.scan import Scan
+from ..scan.crops import CropCounts
+from ..scan.job import ScanJob
+from ..scan.scan import Scan
 from .page import PageSource
 from .suggest import suggest
 

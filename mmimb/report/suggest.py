@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..stats import ClassStats
-from ..stats.derived import Derived, class_labels, derive
+from ..stats.imbalance import Derived, class_labels, derive
 
 MILD, STRONG = 20, 100  # imbalance ratios
 NAMED = 4

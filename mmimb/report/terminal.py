@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..scan.crops import CropCounts
 from ..stats import ClassStats
-from ..stats.crops import CropCounts
-from ..stats.derived import class_labels, derive
+from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
 from .page import PageSource
 from .schemes import Scheme, all_schemes

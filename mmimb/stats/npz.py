@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .names import Array
+Array = npt.NDArray[Any]
+
 
 MOST_BYTES, MOST_RATIO = 2**26, 200  # of the unpacked arrays: so much in any case, or so much for each byte of the file
 KINDS = 'iuU'

@@ -1,10 +1,9 @@
 """Per-image class counts in CSR form: what samplers and presence statistics read."""
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,6 @@ import numpy.typing as npt
 from . import npz
 from .class_stats import ClassStats
 from .report_json import read_object
-
-if TYPE_CHECKING:
-    from .records import Records
 
 ARRAYS = ('indptr', 'class_index', 'pixels', 'files')
 BLOCK = 4096
@@ -80,14 +76,6 @@ class PerImageCounts:
             held[np.repeat(np.arange(len(held)), np.diff(bounds)), self.class_index[bounds[0]:bounds[-1]]] = 1
             total += (held.T @ held).astype(np.int64)
         return total
-
-    @classmethod
-    def of(cls, records: Records, files: Iterable[str]) -> PerImageCounts:
-        """Return the counts of complete records, whose first rows are ``files``."""
-        names = tuple(files)
-        indptr = np.zeros(len(names) + 1, np.int64)
-        np.cumsum(records.nnz[:len(names)], out=indptr[1:])
-        return cls(indptr, records.class_index, records.pixels, names, records.ignored[:len(names)])
 
     @classmethod
     def load(cls, report: str | Path) -> PerImageCounts:

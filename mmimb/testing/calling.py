@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from .ask import expect, question, refused, same
-from .subject import IGNORE, Subject, call, value_and_grad
+from .questions import expect, question, refused, same
+from .tested_loss import IGNORE, Subject, call, value_and_grad
 
 HEAD_ARGUMENTS = ('weight', 'avg_factor', 'reduction_override', 'ignore_index')
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import calling, ranks, values  # noqa: F401  (they fill QUESTIONS)
-from .ask import QUESTIONS, Broken
-from .subject import Subject
+from .questions import QUESTIONS, Broken
+from .tested_loss import Subject
 
 
 @dataclass(frozen=True)

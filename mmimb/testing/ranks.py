@@ -11,8 +11,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from .ask import Broken, question, same
-from .subject import IGNORE, Subject, value_and_grad
+from .questions import Broken, question, same
+from .tested_loss import IGNORE, Subject, value_and_grad
 
 
 @question

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import torch
 
-from .ask import expect, question, refused, same
-from .subject import IGNORE, Subject, call, value_and_grad
+from .questions import expect, question, refused, same
+from .tested_loss import IGNORE, Subject, call, value_and_grad
 
 
 @question

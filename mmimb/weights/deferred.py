@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number
 from ..registry import MODELS
-from ..stats.checks import number
 from .base import ClassWeight, build_class_weight
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import number, whole_number
 from ..functional import MEASURES, class_difficulty, difficulty_weights, dynamic_tau
 from ..registry import MODELS
-from ..stats.checks import number, whole_number
 from .base import ClassWeight
 
 DYNAMIC = 'dynamic'

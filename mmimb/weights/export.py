@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..checks import number
 from ..files import write_files
 from ..stats import ClassStats
-from ..stats.checks import number
 from . import schemes
 
 

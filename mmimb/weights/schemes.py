@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import number
 from ..functional import (
     effective_number,
     inverse_frequency,
@@ -17,7 +18,6 @@ from ..functional import (
 )
 from ..registry import MODELS
 from ..stats import ClassStats
-from ..stats.checks import number
 from .base import ClassWeight
 
 COLLAPSED, EXPLODED = 1.05, 1000.0  # largest weight over the smallest

@@ -1,0 +1,110 @@
+"""Statistics are checked when a run starts and written into its config, which then works without the files."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ..stats import ClassStats
+from ..weights import FixedWeight
+
+KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
+
+
+def embed_stats(cfg: Any) -> list[str]:
+    """Replace every path of statistics or class weights that a type of mmimb is given by what the file holds.
+
+    Args:
+        cfg: The config, changed in place. The dataset of ``train_dataloader`` is built if there is something to compare.
+
+    Returns:
+        Warnings for the log: statistics of another split.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError, TypeError: A file is no report, or is of other classes than the head or the dataset.
+    """
+    embedder = _Embedder(cfg)
+    for key in list(cfg.keys()):
+        embedder.walk(cfg[key], key, None)
+    return embedder.warnings
+
+
+class _Embedder:
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.warnings: list[str] = []
+
+    def walk(self, node: Any, path: str, num_classes: int | None) -> None:
+        if isinstance(node, Mapping):
+            num_classes = node.get('num_classes', num_classes)
+            if _is_ours(node):
+                self._visit(node, path, num_classes)
+            for key, value in list(node.items()):
+                self.walk(value, f'{path}.{key}', num_classes)
+        elif isinstance(node, (list, tuple)):
+            for index, value in enumerate(node):
+                self.walk(value, f'{path}[{index}]', num_classes)
+
+    def _visit(self, node: Any, path: str, num_classes: int | None) -> None:
+        try:
+            if node.get('stats') is not None:
+                stats = self._checked(node['stats'], num_classes)
+                if not any(part in path.split('.') for part in KEEP_PATH):
+                    node['stats'] = stats.to_dict()
+            for key in ('class_weight', 'weight') if '.class_weight' in path else ('class_weight', ):
+                if node.get(key) is not None and not isinstance(node[key], Mapping):
+                    node[key] = _weights(node[key], num_classes)
+        except (ValueError, TypeError, OSError) as error:
+            raise type(error)(f'{path}: {error}') from error
+
+    def _checked(self, source: Any, num_classes: int | None) -> ClassStats:
+        stats = ClassStats.load(source)
+        if num_classes is not None:
+            stats.fit(num_classes, where='the model')
+        if self.dataset is None:
+            return stats
+        classes = (getattr(self.dataset, 'metainfo', None) or {}).get('classes')
+        if classes is not None:
+            stats.fit(len(classes), classes, 'the training dataset')
+        self._compare_split(stats, source)
+        return stats
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The training dataset, built when the first statistics are found; None without one in the config."""
+        if not self.cfg.get('train_dataloader'):
+            return None
+        from ..scan import build_split
+        return build_split(self.cfg, 'train')
+
+    @cached_property
+    def fingerprint(self) -> str:
+        from ..scan import fingerprint
+        return str(fingerprint(self.dataset))
+
+    def _compare_split(self, stats: ClassStats, source: Any) -> None:
+        expected = stats.provenance.get('fingerprint')
+        if expected is None or expected == self.fingerprint:
+            return
+        name = 'the `stats` of the config' if isinstance(source, (Mapping, ClassStats)) else f'`stats` {str(source)!r}'
+        warning = f'{name} were counted on another list of files than train_dataloader.dataset has; scan it again if you ' \
+                  'train on another split than you meant to'
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def _is_ours(node: Mapping) -> bool:
+    kind = node.get('type')
+    if isinstance(kind, str):
+        return kind.startswith('mmimb.') or ('.' not in kind and node.get('_scope_') == 'mmimb')
+    return str(getattr(kind, '__module__', '')).split('.')[0] == 'mmimb'
+
+
+def _weights(source: Any, num_classes: int | None) -> list[float]:
+    weight = FixedWeight(source)
+    weight.prepare()
+    values: list[float] = weight.weight.tolist()
+    if num_classes is not None and len(values) != num_classes:
+        raise ValueError(f'`class_weight` must have one entry per class ({num_classes}), got {len(values)}')
+    return values

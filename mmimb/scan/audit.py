@@ -1,0 +1,112 @@
+"""From what each file shows to what the whole list shows: the findings of a report."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..stats.npz import Array
+from .findings import ERROR, FINDINGS, NOTE, WARNING
+from .part import Part
+
+LISTED = {ERROR: 10_000, WARNING: 1_000, NOTE: 1_000}  # files that a report names for one finding
+Entry = tuple['str | None', str]  # file and detail
+
+
+def audit(part: Part, pixels: Array) -> dict[str, Any]:
+    """Return the findings of a complete part as the report holds them.
+
+    Args:
+        part: All records.
+        pixels: ``(C,)`` labelled pixels of every class.
+    """
+    of_list: Mapping[str, Iterator[Entry]] = {
+        'in_both_splits': _in_both_splits(part),
+        'duplicate_label': _duplicates(part, 'label'),
+        'duplicate_image': _duplicates(part, 'image'),
+        'unlisted_label': ((name, 'there is no image of this name') for name in part.manifest.unlisted),
+        'class_never_seen': ((None, f'class {c}, {part.manifest.classes[c]!r}') for c in np.flatnonzero(pixels == 0)),
+        'reduce_zero_label': _reduce_zero_label(part, pixels),
+        'not_checked': ((None, note) for note in part.manifest.notes),
+    }
+    entries = {name: _entry(name, of_list[name] if name in of_list else _of_files(part, name)) for name in FINDINGS}
+    return {name: entry for name, entry in entries.items() if entry['total']}
+
+
+def _entry(name: str, entries: Iterator[Entry]) -> dict[str, Any]:
+    files = [{'file': file, 'detail': detail} for file, detail in islice(entries, LISTED[FINDINGS[name].severity])]
+    return {'severity': FINDINGS[name].severity, 'total': len(files) + sum(1 for _ in entries), 'files': files}
+
+
+def _of_files(part: Part, name: str) -> Iterator[Entry]:
+    for problem in part.records.problems:
+        if problem.finding == name:
+            yield part.name(problem.position, FINDINGS[name].about), problem.detail
+
+
+def finding_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return one line for each listed file, and one for those that are not listed."""
+    lines = []
+    for name, entry in found.items():
+        head = f'{entry["severity"]}: {name}: '
+        lines += [head + ': '.join(filter(None, (one['file'], one['detail']))) for one in entry['files']]
+        if entry['total'] > len(entry['files']):
+            lines.append(f'{head}and {entry["total"] - len(entry["files"])} more files')
+    return lines
+
+
+def number_of_findings(found: Mapping[str, Any]) -> int:
+    """Return how many there are, notes apart."""
+    return sum(entry['total'] for entry in found.values() if entry['severity'] != NOTE)
+
+
+def _groups(digests: Array) -> Iterator[Array]:
+    """Yield the rows of every digest that occurs more than once; a row of zeros is no digest."""
+    rows = np.flatnonzero(digests.any(1))
+    keys = np.ascontiguousarray(digests[rows]).view(f'V{digests.shape[1]}').reshape(-1)
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    order = rows[np.argsort(inverse, kind='stable')]
+    stops = np.cumsum(counts)
+    for at in np.flatnonzero(counts > 1):
+        yield order[stops[at] - counts[at]:stops[at]]
+
+
+def _duplicates(part: Part, about: str) -> Iterator[Entry]:
+    """Name every file whose content an earlier one of the list has; one file that is listed twice is no duplicate."""
+    digests = getattr(part.records, f'{about}_digest')[:part.manifest.listed]
+    copies = [(int(row), int(group[0])) for group in _groups(digests) for row in group[1:]]
+    for row, first in sorted(copies):
+        if part.name(row, about) != part.name(first, about):
+            yield part.name(row, about), f'has the content of {part.name(first, about)!r}'
+
+
+def _in_both_splits(part: Part) -> Iterator[Entry]:
+    records, listed = part.records, part.manifest.listed
+    shared = [(int(group[0]), int(other)) for group in _groups(records.image_digest)
+              if group[0] < listed for other in group[group >= listed][:1]]
+    for row, other in sorted(shared):
+        about = 'image' if part.images[row] else 'label'
+        name = part.name(other, about)
+        same = 'is' if name == part.name(row, about) else 'has the content of'
+        yield part.name(row, about), f'{same} {name!r} of the {part.manifest.other_split} list'
+
+
+def _reduce_zero_label(part: Part, pixels: Array) -> Iterator[Entry]:
+    setting, ignored = part.manifest.provenance['reduce_zero_label'], part.manifest.provenance['ignore_index']
+    classes, images, count = len(part.manifest.classes), part.records.raw_images, part.records.raw_pixels
+    if not isinstance(setting, bool) or isinstance(ignored, list) or part.manifest.provenance['label_map'] is not None:
+        return
+    values = [v for v in np.flatnonzero(images) if v not in (255, ignored)]
+    highest = int(values[-1]) if values else -1
+    zeros = f'value 0 is in {images[0]} labels ({100 * count[0] / max(count.sum(), 1):.1f} % of the pixels)'
+    beyond = classes < 255 and classes != ignored and images[classes] > images[classes + 1:255].sum()  # not a stray value
+    if not setting and beyond:
+        yield None, (f'is False, but the labels hold values up to {classes} ({images[classes]} labels, {count[classes]} '
+                     f'pixels) where the last of {classes} classes is {classes - 1}, and {zeros}: '
+                     'the classes seem to begin at 1')
+    if setting and images[0] and highest == classes - 1 and pixels[classes - 1] == 0:
+        yield None, (f'is True, which makes 0 ignored and 1 the first of {classes} classes, but the labels hold values up to '
+                     f'{highest} only, so that {part.manifest.classes[-1]!r} never occurs, and {zeros}: '
+                     'the classes seem to begin at 0')

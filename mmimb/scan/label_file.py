@@ -1,0 +1,97 @@
+"""One look at a label file: decoded once, as mmseg's LoadAnnotations decodes it, but before it becomes uint8."""
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..stats.npz import Array
+from .counting import value_counts
+
+PNG = b'\x89PNG\r\n\x1a\n'
+JPEG = b'\xff\xd8\xff'
+
+
+class RawLabel(NamedTuple):
+    """What a label file holds.
+
+    Args:
+        values: Distinct values, ascending, of the file's own type.
+        counts: Their pixels, int64.
+        shape: Of the array that LoadAnnotations makes of it, axes of length 1 dropped.
+    """
+
+    values: Array
+    counts: Array
+    shape: tuple[int, ...]
+
+
+def decode(data: bytes, backend: str) -> RawLabel:
+    """Decode a label file with ``backend``, one of mmcv's.
+
+    For Pillow, which is LoadAnnotations' default, the pixels of the ordinary modes are counted where they lie.
+
+    Raises:
+        Exception: Whatever the decoder raises.
+    """
+    if backend == 'pillow':
+        from PIL import Image
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+            warnings.simplefilter('ignore')
+            if image.mode in ('L', 'P'):
+                image.load()
+                counts = np.array(image.histogram(), np.int64)
+                values = np.flatnonzero(counts)
+                return RawLabel(values.astype(np.uint8), counts[values], _squeezed((image.height, image.width)))
+            array = np.array(image)
+    else:
+        from mmcv import imfrombytes
+        array = imfrombytes(data, flag='unchanged', backend=backend)
+    if array is None or array.size == 0:
+        raise ValueError('no pixels')
+    shape = _squeezed(array.shape)
+    if len(shape) != 2:
+        return RawLabel(array.reshape(-1)[:0], np.zeros(0, np.int64), shape)
+    return RawLabel(*value_counts(array), shape)
+
+
+def training_values(reduce_zero_label: bool, label_map: Any) -> Array:
+    """Return the uint8 ``(256,)`` table from a value that was loaded to the label that training sees."""
+    table = np.arange(256, dtype=np.uint8)
+    if reduce_zero_label:
+        table[0] = 255
+        table = table - 1
+        table[table == 254] = 255
+    if label_map is not None:
+        before = table.copy()
+        for old, new in label_map.items():
+            table[before == old] = new
+    return table
+
+
+def damage(data: bytes) -> tuple[str, str] | None:
+    """Return the finding and its detail if the bytes of a PNG or JPEG show that it is cut or changed; decoders may not care."""
+    if data.startswith(JPEG):
+        ended = b'\xff\xd9' in data[-64:]
+        return None if ended else ('truncated_label', f'ends after {len(data)} bytes without its end marker')
+    if not data.startswith(PNG):
+        return None
+    view, at = memoryview(data), len(PNG)
+    while at + 12 <= len(data):
+        size, kind = int.from_bytes(view[at:at + 4], 'big'), bytes(view[at + 4:at + 8])
+        end = at + 12 + size
+        if end > len(data):
+            break
+        if zlib.crc32(view[at + 4:end - 4]) != int.from_bytes(view[end - 4:end], 'big'):
+            return 'damaged_label', f'has a wrong checksum in its chunk {kind.decode("latin-1")!r} at byte {at}'
+        if kind == b'IEND':
+            return None
+        at = end
+    return 'truncated_label', f'ends after {len(data)} bytes without its last chunk'
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)

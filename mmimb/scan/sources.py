@@ -1,0 +1,183 @@
+"""Which label files a dataset trains on, and which of its own transforms read them."""
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..stats.npz import Array
+from .names import Names, NamesBuilder, relative_name, root_names
+
+
+def leaves(dataset: Any) -> list[Any]:
+    """Return the datasets inside wrappers that repeat, join, balance or mix (``.dataset``, ``.datasets``)."""
+    if hasattr(dataset, 'datasets'):
+        return [leaf for part in dataset.datasets for leaf in leaves(part)]
+    return leaves(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One label map of a dataset.
+
+    Args:
+        path: What the dataset's loader opens.
+        name: The same relative to the data root, with forward slashes: equal on every machine. Where datasets with several
+            roots are joined, the last folders of the root come first.
+        source: Which of :func:`leaves` it belongs to.
+        index: Where it is in that dataset.
+    """
+
+    path: str
+    name: str
+    source: int
+    index: int
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Every label file of a dataset once, in the dataset's order, however often a wrapper repeats it.
+
+    Args:
+        labels: Label names below the data root, with forward slashes: equal on every machine.
+        images: Names of their images.
+        source: ``(N,)``, which of :func:`leaves` each belongs to.
+        index: ``(N,)``, where it is in that dataset.
+        parts: The datasets.
+
+    Held in arrays: Python objects for a million files would take gigabytes, and be copied into every worker that reads them.
+    """
+
+    labels: Names
+    images: Names
+    source: Array
+    index: Array
+    parts: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def info(self, at: int) -> Any:
+        """Return the dataset's own entry."""
+        return self.parts[self.source[at]].get_data_info(int(self.index[at]))
+
+    def __iter__(self) -> Iterator[LabelFile]:
+        for at in range(len(self)):
+            yield LabelFile(self.info(at)['seg_map_path'], self.labels[at], int(self.source[at]), int(self.index[at]))
+
+
+def label_files(dataset: Any) -> LabelFiles:
+    """Return the label files of a dataset, or of all inside wrappers.
+
+    Raises:
+        ValueError: The dataset is empty, or has images without label files.
+    """
+    labels, images = NamesBuilder(), NamesBuilder()
+    source, index = array('i'), array('q')
+    seen: set[bytes] = set()
+    parts = leaves(dataset)
+    for number, (leaf, root) in enumerate(zip(parts, root_names(parts), strict=True)):
+        leaf.full_init()
+        for at in range(len(leaf)):
+            info = leaf.get_data_info(at)
+            path, image = info.get('seg_map_path'), info.get('img_path')
+            if path is None:
+                raise ValueError(f'`data_prefix` of {type(leaf).__name__} must have `seg_map_path`, got {leaf.data_prefix!r}')
+            key = hashlib.blake2b(f'{image}\0{path}'.encode('utf-8', 'surrogateescape'), digest_size=16).digest()
+            if key in seen:
+                continue
+            seen.add(key)
+            labels.add(relative_name(path, leaf, 'seg_map_path', root))
+            images.add('' if image is None else relative_name(image, leaf, 'img_path', root))
+            source.append(number)
+            index.append(at)
+    if not index:
+        raise ValueError(f'`dataset` must have at least one image, got an empty {type(parts[0]).__name__}')
+    return LabelFiles(labels.names(), images.names(), np.array(source, np.int32), np.array(index, np.int64), parts)
+
+
+def fingerprint(dataset: Any) -> str:
+    """Return the SHA-256 over the ordered names of the label files, relative to the data root.
+
+    Two datasets have the same fingerprint if they train on the same list of files, on any machine and however often
+    wrappers repeat them. The content of the files is not part of it.
+    """
+    return hash_names(label_files(dataset).labels)
+
+
+def hash_names(names: Iterable[str]) -> str:
+    """Return the SHA-256 of a list of file names."""
+    digest, between = hashlib.sha256(), b''
+    for name in names:
+        digest.update(between + name.encode('utf-8', 'surrogateescape'))
+        between = b'\0'
+    return digest.hexdigest()
+
+
+def class_names(dataset: Any) -> tuple[str, ...]:
+    """Return the class names, in label order.
+
+    Raises:
+        ValueError: The dataset has none, or joined datasets disagree.
+    """
+    names = [tuple(leaf.metainfo.get('classes') or ()) for leaf in leaves(dataset)]
+    if not names[0]:
+        raise ValueError(f'`metainfo` of {type(leaves(dataset)[0]).__name__} must name the `classes`, got none')
+    if any(other != names[0] for other in names):
+        raise ValueError(f'`datasets` must have the same classes, got {len(set(names))} different lists')
+    return names[0]
+
+
+def label_loaders(leaf: Any) -> list[Any]:
+    """Return the transforms of the dataset's pipeline that load labels, in order.
+
+    Raises:
+        ValueError: There is none, or it contradicts the dataset's ``reduce_zero_label``.
+    """
+    from mmcv.transforms import LoadAnnotations
+    from mmseg.datasets.transforms import LoadBiomedicalAnnotation
+
+    loaders = [t for t in _flat(leaf.pipeline) if isinstance(t, (LoadAnnotations, LoadBiomedicalAnnotation))]
+    if not loaders:
+        names = [type(t).__name__ for t in _flat(leaf.pipeline)]
+        raise ValueError(f'`pipeline` of {type(leaf).__name__} must hold a LoadAnnotations, got {names!r}')
+    for loader in loaders:
+        reduce = getattr(loader, 'reduce_zero_label', None)
+        if reduce is not None and reduce != leaf.reduce_zero_label:
+            raise ValueError(f'`reduce_zero_label` of LoadAnnotations must be that of {type(leaf).__name__} '
+                             f'({leaf.reduce_zero_label}), got {reduce!r}')
+    return loaders
+
+
+def image_loader(leaf: Any) -> Any:
+    """Return the LoadImageFromFile of the dataset's pipeline; None if it loads images in another way."""
+    from mmcv.transforms import LoadImageFromFile
+
+    return next((t for t in _flat(leaf.pipeline) if type(t) is LoadImageFromFile), None)
+
+
+def is_plain(loaders: list[Any]) -> bool:
+    """Whether labels are loaded by mmseg's own LoadAnnotations and nothing else: what it does is then known."""
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    return len(loaders) == 1 and type(loaders[0]) is LoadAnnotations
+
+
+def is_local(path: str, backend_args: Any) -> bool:
+    """Whether ``path`` is a file of this machine under these ``backend_args``."""
+    from mmengine.fileio import LocalBackend, get_file_backend
+
+    return isinstance(get_file_backend(path, backend_args=backend_args, enable_singleton=True), LocalBackend)
+
+
+def _flat(transform: Any) -> Iterator[Any]:
+    inner = getattr(transform, 'transforms', None)
+    if isinstance(inner, (list, tuple)):
+        for part in inner:
+            yield from _flat(part)
+    else:
+        yield transform
