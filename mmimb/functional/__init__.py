@@ -5,10 +5,11 @@ from .cosine import cosine_scores
 from .cross_entropy import adjusted_cross_entropy, complement_cross_entropy, complement_entropy
 from .difficulty import MEASURES, class_difficulty, class_scores, difficulty_weights, dynamic_tau
 from .layout import per_class
+from .lovasz import lovasz_loss
 from .outlying import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from .priors import log_odds_bias, log_prior, margins, temperatures
 from .reduce import REDUCTIONS, hardest, reduce_pixels, split_ignore, valid_labels
-from .region import lovasz_loss, occurring, soft_confusion, tversky_loss
+from .region import occurring, soft_confusion, tversky_loss
 from .weighting import (
     effective_number,
     inverse_frequency,

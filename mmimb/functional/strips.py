@@ -19,6 +19,7 @@ from .cross_entropy import adjusted_cross_entropy, complement_entropy
 from .first_order import first_order
 from .geometric import walk_cross_entropy
 from .layout import per_class
+from .lovasz import count_errors, empty_count, error_buckets, slope_table
 from .phases import Adjustment
 
 STRIP = {'cpu': 1 << 19}  # elements of the up-sampled logits of a strip; the cache of a core holds few of that size
@@ -105,6 +106,56 @@ def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: 
                                              gamma=gamma).mean(1)
 
     return sum_over_strips(logits, coefficient, losses, align_corners=align_corners)
+
+
+def upsampled_lovasz(logits: Tensor, target: Tensor, weight: Tensor, share: Callable[[Tensor], Tensor], *,
+                     sigmoid: bool = False, align_corners: bool = False) -> Tensor:
+    r"""Return :math:`\sum_c k_c L_c` with the bucketed terms of :func:`mmimb.functional.lovasz_loss` at the output pixels.
+
+    The strips are made twice: to count the errors, which gives the slopes, and for the value and the gradient.
+
+    Args:
+        logits: ``(N, C, h, w)`` scores; the only input with a gradient; ``C = 1`` too with ``sigmoid``.
+        target: ``(N, H, W)`` labels, in range where the weight is not 0.
+        weight: ``(N, H, W)`` pixel weights, 0 at ignored pixels.
+        share: Returns the ``(C,)`` factors ``k``, given 1 for each class with a label and 0 for the others.
+        sigmoid: Each channel is a binary problem; otherwise the probabilities are those of the softmax.
+        align_corners: As in ``F.interpolate``.
+
+    Returns:
+        A scalar in float32, or float64 for float64 logits.
+    """
+    size = target.shape[1:]
+
+    def errors(z: Tensor, images: slice, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
+        prob = z.sigmoid() if sigmoid else z.softmax(1)
+        return prob, error_buckets(prob, positive_channels(z, label)), weight[images, rows].unsqueeze(1)
+
+    def compute(low: Tensor, gradient: bool) -> tuple[Tensor, Tensor | None]:
+        count = empty_count(low.shape[1], low.device)
+
+        def add(z: Tensor, images: slice, rows: slice, _: bool) -> tuple[Tensor, None]:
+            count_errors(count, *errors(z, images, rows)[1:])
+            return z.new_zeros(()), None
+
+        _strips(low, size, add, align_corners, False)
+        table = slope_table(count) * share((count[:, 1].sum(-1) > 0).to(count.dtype)).view(-1, 1, 1)
+        constant = (count[:, 1] * table[:, 1]).sum()
+        slopes = table.flatten().to(torch.promote_types(low.dtype, torch.float32))
+
+        def local(z: Tensor, images: slice, rows: slice, gradient: bool) -> tuple[Tensor, Tensor | None]:
+            prob, bucket, factor = errors(z, images, rows)
+            mass = slopes.index_select(0, bucket.flatten()).view(prob.shape).mul_(factor).mul_(prob)
+            if not gradient:
+                return mass.sum(), None
+            spread = mass if sigmoid else mass.sum(1, keepdim=True)
+            return mass.sum(), mass - prob * spread
+
+        value, grad = _strips(low, size, local, align_corners, gradient)
+        return (value - constant).to(value.dtype), grad
+
+    return _fused(logits, compute)
 
 
 @torch.no_grad()
