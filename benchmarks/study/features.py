@@ -15,6 +15,7 @@ from encoder import CHANNELS, STRIDES, EfficientNetLite0, normalise
 from mmseg.registry import DATASETS
 from mmseg.utils import register_all_modules
 from sets import StudySet
+from store import read_stats
 from torch import Tensor
 
 import mmimb.registry  # noqa: F401  (the scope mmimb)
@@ -94,8 +95,7 @@ def ensure_stats(study: StudySet, root: Path, path: Path, size: str) -> dict[str
                  'image_pixels': ((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist()}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(stats), encoding='utf-8')
-    found: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
-    return found
+    return read_stats(path)
 
 
 def _samples(study: StudySet, split: str, root: Path, size: str) -> Iterator[tuple[str, Tensor, Tensor]]:

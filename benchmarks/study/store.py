@@ -90,3 +90,17 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow(row)
+
+
+def read_stats(path: Path) -> dict[str, Any]:
+    """Return the class counts of a dataset's fit split."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+    return found
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a results file; none if it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
