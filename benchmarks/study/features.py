@@ -29,12 +29,15 @@ def view_pipeline(study: StudySet, size: str) -> list[dict[str, Any]]:
     """Return how a training view is made."""
     factors = np.linspace(*study.ratio, FACTORS).round(3).tolist()
     resizes = [[{'type': 'Resize', 'scale_factor': factor, 'keep_ratio': True}] for factor in factors]
-    return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, {'type': 'RandomChoice', 'transforms': resizes},
-            {'type': 'RandomCrop', 'crop_size': study.shape(size)}, {'type': 'RandomFlip', 'prob': 0.5},
-            {'type': 'PhotoMetricDistortion'}, {'type': 'PackSegInputs'}]
+    distort = [{'type': 'PhotoMetricDistortion'}] if study.colour else []
+    return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *study.prepare,
+            {'type': 'RandomChoice', 'transforms': resizes}, {'type': 'RandomCrop', 'crop_size': study.shape(size)},
+            {'type': 'RandomFlip', 'prob': 0.5}, *distort, {'type': 'PackSegInputs'}]
 
 
-WHOLE = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, {'type': 'PackSegInputs'}]  # of dev and test
+def whole_pipeline(study: StudySet) -> list[dict[str, Any]]:
+    """Return how an image of dev or test is read."""
+    return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *study.prepare, {'type': 'PackSegInputs'}]
 
 
 class Features:
@@ -82,10 +85,10 @@ def ensure_features(study: StudySet, split: str, root: Path, folder: Path, size:
     return Features(folder)
 
 
-def ensure_stats(study: StudySet, root: Path, path: Path, size: str) -> dict[str, Any]:
+def ensure_stats(study: StudySet, root: Path, path: Path) -> dict[str, Any]:
     """Return the counts of the training labels as evaluation sees them, for losses; computed if they are not there."""
     if not path.is_file():
-        data = DATASETS.build(study.config('fit', WHOLE, root))
+        data = DATASETS.build(study.config('fit', whole_pipeline(study), root))
         classes = list(data.metainfo['classes'])
         counts = np.stack([np.bincount(data[k]['data_samples'].gt_sem_seg.data.numpy().ravel(), minlength=256)
                            for k in range(len(data))])
@@ -100,7 +103,7 @@ def ensure_stats(study: StudySet, root: Path, path: Path, size: str) -> dict[str
 
 def _samples(study: StudySet, split: str, root: Path, size: str) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield stem, image and label; the views of an image follow each other, each with a random state of its own."""
-    pipeline = view_pipeline(study, size) if split == 'fit' else WHOLE
+    pipeline = view_pipeline(study, size) if split == 'fit' else whole_pipeline(study)
     data = DATASETS.build(study.config(split, pipeline, root))
     for k in range(len(data)):
         for view in range(study.views if split == 'fit' else 1):

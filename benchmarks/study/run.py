@@ -49,7 +49,7 @@ def run_job(job: Job, data: Path, work: Path, results: Path, device: str) -> Non
 
     study, folder = SETS[job.dataset], job.folder(work)
     base = work / job.size / job.dataset
-    stats = ensure_stats(study, data, base / 'stats.json', job.size)
+    stats = ensure_stats(study, data, base / 'stats.json')
     parts = {split: features_of(job, split, data, work, device) for split in ('fit', 'dev', 'test')}
     schedule = Schedule(**study.schedule)
     head, seconds = train(ARMS[job.arm], stats, parts['fit'], schedule, job.seed, study.views, device)

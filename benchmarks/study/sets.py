@@ -24,6 +24,8 @@ class StudySet:
         ratio: Range of the random resize of the training views.
         crop: ``(height, width)`` of the training views at full size.
         views: Training views of each image.
+        prepare: Transforms of every image, in training and evaluation.
+        colour: Whether training views are distorted in colour.
         schedule: What differs from the defaults of :class:`frozen.Schedule`.
         halves: Whether ``--size half`` halves the crop.
     """
@@ -35,6 +37,8 @@ class StudySet:
     crop: tuple[int, int]
     views: int
     halves: bool
+    prepare: tuple[dict[str, Any], ...] = ()
+    colour: bool = True
     schedule: dict[str, Any] = field(default_factory=dict)
 
     def shape(self, size: str) -> tuple[int, int]:
@@ -69,6 +73,8 @@ def _blocks(stems: list[str]) -> list[str]:
     return units
 
 
+# Exposures go from very dark to nearly white, which is no class cue (README of the dataset).
+EQUALISE = {'type': 'CLAHE', 'clip_limit': 4.0, 'tile_grid_size': (4, 4)}
 FLAT = {'fit': ('train.txt', ''), 'dev': ('val.txt', ''), 'test': ('test.txt', '')}
 SETS = {
     'camvid': StudySet('camvid', 'mmimb.CamVidDataset',
@@ -76,7 +82,8 @@ SETS = {
                        ratio=(0.75, 1.5), crop=(384, 512), views=8, halves=True,
                        schedule={'iterations': 1600}),
     'magnetic_tile': StudySet('magnetic_tile', 'mmimb.MagneticTileDataset', FLAT, ratio=(0.8, 1.25),
-                              crop=(192, 192), views=4, halves=False, schedule={'iterations': 2000}),
+                              crop=(192, 192), views=4, halves=False, prepare=(EQUALISE, ), colour=False,
+                              schedule={'iterations': 2000}),
     'ccp': StudySet('ccp', 'mmimb.CCPDataset', FLAT, ratio=(0.8, 1.25), crop=(256, 192), views=4, halves=False,
                     schedule={'iterations': 1600}),
 }

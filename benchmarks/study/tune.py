@@ -33,6 +33,9 @@ from store import META, Job, append_row, claimed, result_row, write_json
 from torch import nn
 
 
+PIXELS = 200_000  # of dev, on which offsets are tuned
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', help='folder of the datasets; default: the environment variable MMIMB_STUDY_DATA')
@@ -54,7 +57,7 @@ def load_head(job: Job, work: Path, stats: dict) -> nn.Module:
 
 def dev_sample(head: nn.Module, features: Features, units: list[str], classes: int, device: str) -> ScoreSample:
     """Return the sampled scores of dev at the size of the labels."""
-    budget = budget_per_image(len(features))
+    budget = budget_per_image(len(features), PIXELS)
     images = [sample_image(F.interpolate(z[None], y.shape, mode='bilinear', align_corners=False)[0], y.cpu(), budget=budget)
               for z, y in predictions(head, features, device)]
     return pool(images, classes, units)
@@ -63,7 +66,7 @@ def dev_sample(head: nn.Module, features: Features, units: list[str], classes: i
 def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> Tuning:
     """Tune one run and write its line."""
     folder, base = job.folder(args.work_dir), args.work_dir / job.size / job.dataset
-    stats = ensure_stats(SETS[job.dataset], data, base / 'stats.json', job.size)
+    stats = ensure_stats(SETS[job.dataset], data, base / 'stats.json')
     classes, meta = stats['classes'], json.loads((folder / 'run.json').read_text(encoding='utf-8'))
     tail = [classes.index(c) for c in tail_classes(job.dataset)]
     head = load_head(job, args.work_dir, stats).to(args.device)
