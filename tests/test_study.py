@@ -1,4 +1,5 @@
 """benchmarks/study: arms, equal conditions, resuming, intervals and tables; on made-up features, without the encoder."""
+# ruff: noqa: E402  (the folder of the study comes first)
 from __future__ import annotations
 
 import csv

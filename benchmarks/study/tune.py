@@ -25,13 +25,13 @@ import torch.nn.functional as F
 from arms import ARMS
 from features import Features, ensure_stats
 from frozen import Schedule, build_head
-from mmimb.analysis.offsets import Tuning, tune
-from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 from scoring import count_all, figures, predictions
 from sets import SETS, data_root, tail_classes
 from store import META, Job, append_row, claimed, result_row, write_json
 from torch import nn
 
+from mmimb.analysis.offsets import Tuning, tune
+from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
 PIXELS = 200_000  # of dev, on which offsets are tuned
 
