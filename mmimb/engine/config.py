@@ -43,7 +43,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything can happen in it
+    except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         if isinstance(error, ImportError):

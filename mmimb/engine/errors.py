@@ -1,4 +1,4 @@
-"""What the tools print when something expected goes wrong: one line, and exit status 2."""
+"""Errors that a user can mend: one line, and exit status 2."""
 from __future__ import annotations
 
 import errno
@@ -14,7 +14,7 @@ from .unknown_types import unknown_type
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
 EXIT_STATUS = 2
-LOST_PEER = ('closed by peer', 'reset by peer')  # how gloo says that another process is gone
+LOST_PEER = ('closed by peer', 'reset by peer')  # in gloo's message when another process is gone
 OWN_MODULES = ('mmimb', 'tools', '__main__')
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of a file
 REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, AssertionError)  # of other packages

@@ -1,4 +1,4 @@
-"""What tools/test.py does."""
+"""Testing a checkpoint: what tools/test.py does."""
 from __future__ import annotations
 
 import json
@@ -16,6 +16,7 @@ from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pic
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
 from .launch import leave_group, prepare_launch
+from .tuned_file import RECORD
 
 
 @dataclass
@@ -39,7 +40,7 @@ class TestOptions:
         low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
     """
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     config: str
     checkpoint: str
@@ -88,8 +89,9 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     if options.tta:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction, options.low_memory)
+    notices = _tuned(content, correction) + prepare_launch(cfg, options.launcher)
+    runner = build_test_runner(cfg)
+    runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
     with refused_pickles():
@@ -102,7 +104,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write ``data`` as strict JSON; at no time is there half a file. Numbers that are not finite become ``null``."""
+    """Write ``data`` as strict JSON, whole or not at all. Numbers that are not finite become ``null``."""
     text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
     write_files({Path(path): text.encode()})
 
@@ -120,26 +122,34 @@ def _check_low_memory(options: TestOptions) -> None:
         raise ValueError(f'`--low-memory` must be without --{name}, which needs the scores of all classes: drop one of the two')
 
 
-def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
+def build_test_runner(cfg: Any) -> Any:
+    """Return the runner of a prepared config, for testing."""
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
-    from .low_memory import LowMemoryHook
-    from .posthoc import correction_hook
 
     class TestRunner(Runner):
-        """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
+        """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
 
         def dump_config(self) -> None:
             pass
 
     with refused_pickles():
-        runner = TestRunner.from_cfg(cfg)
-    if correction:
-        runner.register_hook(correction_hook(correction))
-    else:
-        runner.register_hook(LowMemoryHook(low_memory))
-    return runner
+        return TestRunner.from_cfg(cfg)
+
+
+def _hook(correction: Any, low_memory: bool) -> Any:
+    from .low_memory import LowMemoryHook
+    from .posthoc import correction_hook
+    return correction_hook(correction) if correction else LowMemoryHook(low_memory)
+
+
+def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
+    record = content.get(RECORD)
+    if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
+        return []
+    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+            'correction adds to them']
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +171,7 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
 
 
 def _draw(cfg: Any, folder: str) -> None:
-    """Have every prediction drawn into ``folder``."""
+    """Draw every prediction into ``folder``."""
     hooks = dict(cfg.get('default_hooks') or {})
     hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True,
                               'interval': 1}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..checks import number
 from ..functional import confusion_matrix
+from ..padding import is_padding
 from ..registry import METRICS
 from ..stats import ClassStats
 from ..stats.class_stats import StatsSource
@@ -148,13 +149,12 @@ class LongTailIoUMetric(BaseMetric):
 
     def _without_padding(self, size: int) -> tuple[Tensor, int]:
         """Return the counts of this rank and its number of images; only the last one can be padding."""
-        rank, world_size = get_dist_info()
         parts = [] if self._total is None else [self._total]
-        padded = rank + (self._images - 1) * world_size >= size
+        padded = self._last is not None and is_padding(self._images - 1, size)
         if self._last is not None and not padded:
             parts.append(self._last)
         counts = torch.stack(parts).sum(0) if parts else torch.zeros(self._rows, self._rows, dtype=torch.int64)
-        return counts, self._images - int(padded and self._last is not None)
+        return counts, self._images - int(padded)
 
     def _prefixed(self, metrics: Mapping[str, float]) -> dict[str, float]:
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else dict(metrics)

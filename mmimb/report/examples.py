@@ -1,4 +1,4 @@
-"""Images that hold the rarest classes, and where in the image these lie."""
+"""Example images of the rarest classes, and maps of where in the image a class lies."""
 from __future__ import annotations
 
 import base64
@@ -15,7 +15,7 @@ from ..stats import ClassStats, PerImageCounts
 
 Array = npt.NDArray[Any]
 EXAMPLE_CLASSES, MAP_CLASSES = 6, 12
-MAP_IMAGES = 24  # read for a class's map
+MAP_IMAGES = 24  # at most so many are read for a map
 GRID = (12, 16)  # rows, columns
 WIDTH = 440  # of an example, in pixels
 OUTLINE = (255, 64, 255)
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class PlaceMap:
-    """Where a class lies.
+    """A map of where a class lies in its images.
 
     Args:
         class_index: The class.
@@ -87,7 +87,7 @@ class SampleReader:
             for loader in loaders:
                 data = loader(data)
             found = data.get(key)
-        except Exception:  # whatever a decoder raises: the audit names the file
+        except Exception:  # a decoder may raise anything; the audit names the file
             return None
         return found if isinstance(found, np.ndarray) else None
 
@@ -152,7 +152,7 @@ def _draw(reader: SampleReader, row: int, c: int) -> str:
     size = WIDTH, max(1, round(WIDTH * labels.shape[0] / labels.shape[1]))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.25).astype(np.uint8)
-    if not mask.any():  # thinner than a pixel of the small picture
+    if not mask.any():  # the class is thinner than a pixel of the small picture
         mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     pale = cv2.addWeighted(image, 0.5, np.full_like(image, 128), 0.5, 0)
     near = cv2.dilate(mask, np.ones((7, 7), np.uint8))
@@ -161,7 +161,7 @@ def _draw(reader: SampleReader, row: int, c: int) -> str:
     for color, thickness in (((0, 0, 0), 4), (OUTLINE, 2)):
         for contour in contours:
             x, y, width, height = cv2.boundingRect(contour)
-            if max(width, height) < TINY:  # a ring is seen better than a dot
+            if max(width, height) < TINY:  # too small for an outline: a ring instead
                 cv2.circle(picture, (x + width // 2, y + height // 2), TINY, color, thickness, cv2.LINE_AA)
             else:
                 cv2.drawContours(picture, [contour], -1, color, thickness)

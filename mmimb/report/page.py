@@ -23,7 +23,7 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class PageSource:
-    """What a page is made of; parts that are empty are left out of it.
+    """The content of a page; an empty part is left out.
 
     Args:
         scan: Counts and findings.

@@ -13,7 +13,7 @@ MILD, STRONG = 20, 100  # imbalance ratios
 NAMED = 4
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 SAMPLER = 'RepeatFactorSampler'
-USUAL: Mapping[str, Any] = {  # what a base is taken for that is not known
+USUAL: Mapping[str, Any] = {  # assumed of a base config that is not known
     'model': {'decode_head': {'loss_decode': {}}}, 'train_dataloader': {'sampler': {}},
     'val_evaluator': {}, 'test_evaluator': {}}
 

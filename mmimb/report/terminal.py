@@ -18,7 +18,7 @@ from .suggest import Suggestion, fix_first
 from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
-SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
+SHOWN_CLASSES = 12  # of more classes only the most frequent and the rarest are shown
 GROUP_STYLES = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
 
 
@@ -85,7 +85,7 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
 
 
 def show(source: PageSource) -> None:
-    """Print what the page holds in tables and lines; a narrow terminal wraps tables instead of cutting numbers."""
+    """Print tables and lines. A narrow terminal wraps the lines of a table: no number is cut."""
     stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
     Console().print(class_table(stats))
     Console().print(*summary_lines(stats), sep='\n', markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What batches hold: labels counted after the dataset's whole pipeline, with its resizing, cropping and flipping."""
+"""What batches hold: labels are counted after the whole pipeline of the dataset, with resizing, cropping and flipping."""
 from __future__ import annotations
 
 import random
@@ -20,16 +20,16 @@ from .sources import class_names, leaves
 
 @dataclass(frozen=True)
 class CropCounts:
-    """Counts of the labels that the trainer is given.
+    """Counts of the labels in random crops.
 
     Args:
         per_image: Crops of each image.
-        seed: What the crops follow from.
+        seed: Of the random crops.
         pixels: Labelled pixels of each class.
         images: Crops that hold each class.
-        ignored_pixels: Pixels without a label, those that a transform padded among them.
+        ignored_pixels: Pixels without a label, including those that a transform padded.
         num_crops: Crops that could be counted.
-        problems: What went wrong with the others, one line for each image.
+        problems: Why the other crops could not be counted, a line for each image.
     """
 
     per_image: int
@@ -59,8 +59,7 @@ class Crop(NamedTuple):
 class CropCounter:
     """Maps numbers to the counts of crops: crop ``k`` of item ``i`` has the number ``i * per_image + k``.
 
-    Each crop has a random stream of its own, which follows from the seed, the item and ``k``, so that it does not matter
-    which process draws it.
+    The random numbers of a crop follow from the seed, the item and ``k``, so that it does not matter which process draws it.
     """
 
     def __init__(self, dataset: Any, per_image: int, seed: int, ignore_index: int | None) -> None:
@@ -81,7 +80,7 @@ class CropCounter:
         _set_seeds(self.seed, item, k)
         try:
             labels = _labels(self.dataset[item])
-        except Exception as error:  # whatever a pipeline raises is that image's problem, and all of them are wanted
+        except Exception as error:  # any error of a pipeline is noted with its image, and counting goes on
             text = ' '.join(str(error).split()) or type(error).__name__
             return Crop(item, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, f'{self._name(item)}: {text}')
         counts = class_counts(*value_counts(labels), self.num_classes, self.ignore_index)
@@ -96,7 +95,8 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
                 progress: Callable[[int, int], None] | None = None) -> CropCounts:
     """Run the pipeline of ``dataset`` ``per_image`` times on every image and count the labels that come out.
 
-    Images that a wrapper draws more often count more often; a dataset that repeats all of them alike counts once.
+    An image that a wrapper repeats more often than others counts more often. ``RepeatDataset``, which repeats all alike, is
+    taken as one pass.
 
     Args:
         dataset: A built mmseg dataset, or wrappers around some, with a pipeline that packs its result.
@@ -140,7 +140,7 @@ def _without_repeats(dataset: Any) -> Any:
 
 
 def _labels(data: Any) -> Array:
-    """Return the labels that a pipeline has packed, or has left unpacked.
+    """Return the labels in the result of a pipeline, whether or not it ends in PackSegInputs.
 
     Raises:
         TypeError: There are none.
@@ -155,7 +155,7 @@ def _labels(data: Any) -> Array:
 
 
 def _set_seeds(seed: int, item: int, k: int) -> None:
-    """Seed all that transforms draw from."""
+    """Seed every random generator that transforms may use."""
     first, second, third = np.random.SeedSequence([seed, item, k]).generate_state(3).tolist()
     random.seed(first)
     np.random.seed(second)  # noqa: NPY002  (what the transforms use)

@@ -48,7 +48,7 @@ class FileReader:
             data = self._bytes(info)
             label_digest = content_digest(data) if data else b''
             raw, counts = self._count(info, data, problems)
-        except Exception as error:  # whatever a backend raises is that file's problem, and all bad files are wanted
+        except Exception as error:  # any error of a backend is a problem of this file; the scan goes on
             missing = isinstance(error, FileNotFoundError)
             problems.append(('missing_label' if missing else 'unreadable_label',
                              'there is nothing at this path' if missing else _describe(error, None)))
@@ -56,7 +56,7 @@ class FileReader:
         return FileRecord(stamp, label_digest, image_digest, counts, raw if self.plain else None, tuple(problems))
 
     def _bytes(self, info: Any) -> bytes:
-        """Return the label file; nothing for a loader of the user's own that reads something else."""
+        """Return the bytes of the label file; none if a custom loader reads its labels from elsewhere."""
         from mmengine.fileio import get
         try:
             return bytes(get(info['seg_map_path'], backend_args=getattr(self.loaders[0], 'backend_args', None)))
@@ -71,7 +71,7 @@ class FileReader:
             raw, values, pixels = self._load(info, data)
         except FileNotFoundError:
             raise
-        except Exception as error:  # likewise of a decoder
+        except Exception as error:  # any error of a decoder, too
             if harm is None:
                 problems.append(('unreadable_label', _describe(error, len(data))))
             else:
@@ -130,7 +130,7 @@ class FileReader:
         except FileNotFoundError:
             problems.append(('missing_image', f'its image {name!r} is not there'))
             return b''
-        except Exception as error:  # likewise
+        except Exception as error:  # any error, as above
             problems.append(('unreadable_image', _describe(error, None)))
             return b''
         if size is not None and shape is not None and tuple(shape) != size:
@@ -173,7 +173,7 @@ def _wide_values(raw: RawLabel) -> list[Found]:
 
 
 def _describe(error: Exception, size: int | None) -> str:
-    """Return what a decoder or file system says, without paths, which differ between machines."""
+    """Return the message of an error without paths, which differ between machines."""
     if isinstance(error, OSError) and error.strerror:
         return f'cannot be read: {error.strerror}'
     text = ' '.join(str(error).split())

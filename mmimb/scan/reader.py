@@ -1,4 +1,4 @@
-"""A scan's list of files: what each position is, and the records of a range of them."""
+"""The files of a scan by position, and the records of a range of them."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the contract is asked of: a loss config, and a small batch that fits it."""
+"""A loss under test: its config, and a small batch that fits it."""
 from __future__ import annotations
 
 import inspect
@@ -33,7 +33,7 @@ class Subject:
 
     @classmethod
     def of_type(cls, name: str, num_classes: int = 4) -> Subject:
-        """Return a subject for a registered type; one that wants ``stats`` gets distinct long-tailed counts."""
+        """Return a subject for a registered type. A loss that needs ``stats`` gets distinct long-tailed counts."""
         with DefaultScope.overwrite_default_scope('mmseg'):
             kind = MODELS.get(name if '.' in name else f'mmseg.{name}')
         if kind is None:
@@ -43,7 +43,7 @@ class Subject:
 
     @classmethod
     def of_config(cls, cfg: Mapping[str, Any], num_classes: int = 4) -> Subject:
-        """Return a subject for a ``loss_decode``: without its factor and averaging, its files read."""
+        """Return a subject for a ``loss_decode``. Its factor and averaging are left out; its files are read."""
         plain = {k: v for k, v in dict(cfg).items() if k not in ('loss_weight', 'reduction', 'normalize', 'sync_avg')}
         return cls(_read_files(plain), num_classes)
 
