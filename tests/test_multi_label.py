@@ -162,7 +162,7 @@ def scored(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str
 
 def samples_of(labels: np.ndarray, logits: np.ndarray) -> list[dict]:
     return [{'seg_map_path': f'{i}.png', 'gt_sem_seg': {'data': torch.from_numpy(label)},
-             'seg_logits': {'data': torch.from_numpy(scores)}} for i, (label, scores) in enumerate(zip(labels, logits, strict=True))]
+             'seg_logits': {'data': torch.from_numpy(z)}} for i, (label, z) in enumerate(zip(labels, logits, strict=True))]
 
 
 @pytest.mark.parametrize('threshold', [0.5, 0.8])
