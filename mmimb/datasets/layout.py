@@ -65,13 +65,13 @@ def unlisted_dataset(cfg: Mapping[str, Any]) -> Any:
     from .. import registry  # noqa: F401  (registers the scope)
 
     kind = cfg.get('type')
-    cls: Any = DATASETS.get(kind) if isinstance(kind, str) else kind
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return None
     arguments = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
-    dataset = cls.__new__(cls)
+    dataset: Any = object.__new__(cls)
     try:
-        dataset.__init__(**{**arguments, 'pipeline': [], 'lazy_init': True})  # type: ignore[misc]
+        dataset.__init__(**{**arguments, 'pipeline': [], 'lazy_init': True})
     except Exception:  # of a class that looks for its own files, too, after all is set
         return dataset if hasattr(dataset, 'pipeline') else None
     return dataset

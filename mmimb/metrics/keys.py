@@ -34,8 +34,8 @@ def flat_scores(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
         iou_metrics: Which scores besides IoU.
         beta: Of the F-score.
     """
-    *values, overall = scores(confusion)
-    iou, accuracy, precision = (value[:len(classes)] for value in values)
+    *rows, overall = scores(confusion)
+    iou, accuracy, precision = (row[:len(classes)] for row in rows)
     means = {'mIoU': iou, 'mAcc': accuracy, 'aAcc': overall, **{f'mIoU_{name}': iou[ids] for name, ids in groups.items()}}
     of_class = {'IoU': iou, 'Acc': accuracy, 'Precision': precision}
     if 'mDice' in iou_metrics:
