@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..checks import nearest
+from ..scan.sources import dataset_classes
 
 OF_IOU_METRIC = {'mIoU': ('mIoU', 'mAcc'), 'mDice': ('mDice', 'mAcc'), 'mFscore': ('mFscore', 'mPrecision', 'mRecall')}
 OF_CITYSCAPES_METRIC = ('averageScoreCategories', 'averageScoreInstCategories')
@@ -89,8 +90,7 @@ def split_classes(cfg: Any, split: str) -> tuple[str, ...] | None:
     dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
     leaf = next(leaf_cfgs(dataset), None) if isinstance(dataset, Mapping) else None
     built = None if leaf is None else unlisted_dataset(leaf)
-    classes = None if built is None else built.metainfo.get('classes')
-    return tuple(classes) if classes else None
+    return None if built is None else dataset_classes(built)
 
 
 def _best_keys(cfg: Any) -> Iterator[tuple[str, str]]:

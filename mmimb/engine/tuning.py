@@ -14,6 +14,7 @@ from ..analysis.offsets import Tuning, tune
 from ..analysis.score_sample import pool
 from ..files import check_writable
 from ..scan import fingerprint
+from ..scan.sources import dataset_classes
 from ..stack import require_stack
 from ..stats import ClassStats
 from .checkpoint import check_named_checkpoints, refused_pickles, set_trust
@@ -211,7 +212,7 @@ def _first_scores(runner: Any, loop: Any, classifier: Any) -> Any:
 
 
 def _classes(dataset: Any, number: int) -> tuple[str, ...]:
-    classes = tuple((getattr(dataset, 'metainfo', None) or {}).get('classes') or map(str, range(number)))
+    classes = dataset_classes(dataset) or tuple(map(str, range(number)))
     if len(classes) != number:
         raise ValueError(f'`--split` must have the {number} classes of the model, got {len(classes)}')
     return classes
