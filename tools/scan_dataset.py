@@ -145,7 +145,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
     from mmimb.scan.report import describe_run, report_summary, report_table, write_report
     from mmimb.scan.scan import finish
@@ -159,6 +159,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
+    if crops is not None:
+        add_crop_findings(found.audit, found.stats, crops)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]

@@ -15,6 +15,7 @@ from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
+from .fit import fit_hook
 from .launch import leave_group, prepare_launch
 
 
@@ -36,6 +37,7 @@ class TestOptions:
         stats: The report with the class frequencies.
         tau_normalization: Correct the classifier for the norms of its weights.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
+        allow_mismatch: Test a checkpoint although parameters of the decode head are missing in it.
     """
 
     __test__ = False  # no class of tests
@@ -53,6 +55,7 @@ class TestOptions:
     stats: str | None = None
     tau_normalization: float | None = None
     tta: bool = False
+    allow_mismatch: bool = False
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
     Returns:
         ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
-        it), ``classes``, ``groups`` (class names by group) if a metric knows them, and the options that corrected the model.
+        it), ``classes`` of the dataset, ``model_classes`` (those that the model was trained on, if the checkpoint says them),
+        ``groups`` (class names by group) if a metric knows them, and the options that changed the model.
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
@@ -72,9 +76,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     set_work_dir(cfg, options.config, options.work_dir, below='test')
     check_datasets(cfg, 'test')
     check_evaluators(cfg, 'test')
-    content: dict[str, Any] = {}
     if '://' not in options.checkpoint:
-        content = inspect_checkpoint(options.checkpoint, trust=options.trust_checkpoint)
+        inspect_checkpoint(options.checkpoint, trust=options.trust_checkpoint)
     cfg.load_from, cfg.resume = None, False
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
     cfg.load_from = options.checkpoint
@@ -89,9 +92,11 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     runner = _build_runner(cfg, correction)
     for notice in notices:
         runner.logger.warning(notice)
+    fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch)
+    runner.register_hook(fit)
     with refused_pickles():
         metrics = runner.test()
-    report = _report(runner, metrics, options, content)
+    report = _report(runner, metrics, options, fit.meta or {})
     if options.out is not None and runner.rank == 0:
         write_json(options.out, report)
     leave_group()
@@ -138,15 +143,17 @@ def _build_runner(cfg: Any, correction: Any) -> Any:
     return runner
 
 
-def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
-    classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or []
-    meta = content.get('meta')
-    seed = meta.get('seed') if isinstance(meta, Mapping) else None
+def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta: Mapping[str, Any]) -> dict[str, Any]:
+    classes = list((getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or [])
+    trained = _trained_classes(meta)
+    if trained and trained != classes:
+        runner.logger.warning(f'the model was trained on the classes {trained}, the dataset has {classes}')
+    seed = meta.get('seed')
     report = {'metrics': {key: float(value) if hasattr(value, '__float__') else value for key, value in metrics.items()},
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
-              'classes': list(classes)}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta'):
+              'classes': classes, **({'model_classes': trained} if trained else {})}
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'allow_mismatch'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:
@@ -155,6 +162,12 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
             report['groups'] = {name: list(members) for name, members in groups.items()}
             break
     return report
+
+
+def _trained_classes(meta: Mapping[str, Any]) -> list[str]:
+    dataset_meta = meta.get('dataset_meta')
+    classes = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else meta.get('CLASSES')  # of mmseg 0.x
+    return [str(name) for name in classes] if isinstance(classes, (list, tuple)) else []
 
 
 def _draw(cfg: Any, folder: str) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from ..functional import log_prior
 from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, uses_cls_seg
 from ..stats import ClassStats
+from .fit import unwrapped
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Correction:
         if not self:
             return []
         option = '--tau-normalization' if self.logit_adjustment is None else '--logit-adjustment'
-        head = last_head(_unwrapped(model))
+        head = last_head(unwrapped(model))
         conv = _classifier(head, option)
         losses = head_losses(head)
         for loss in losses:
@@ -114,12 +115,6 @@ def correction_hook(correction: Correction) -> Any:
                 runner.logger.warning(notice)
 
     return CorrectionHook()
-
-
-def _unwrapped(model: Any) -> Any:
-    while not hasattr(model, 'decode_head') and isinstance(getattr(model, 'module', None), nn.Module):
-        model = model.module
-    return model
 
 
 def _classifier(head: Any, option: str) -> nn.Conv2d:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..scan.labels import packed_labels
 from ..scan.reader import Reader
 from ..stats import ClassStats, PerImageCounts
 
@@ -69,23 +70,25 @@ class SampleReader:
 
     def labels(self, position: int) -> Array | None:
         """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        return self._run(position, self.reader.loaders, 'gt_seg_map')
+        data = self._run(position, [chain.steps for chain in self.reader.chains])
+        labels = packed_labels(data)
+        return labels if labels is not None and labels.ndim == 2 else None
 
     def image(self, position: int) -> Array | None:
         """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
         loaders = [[] if loader is None else [loader] for loader in self.reader.image_loaders]
-        image = self._run(position, loaders, 'img')
-        return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
+        data = self._run(position, loaders)
+        image = data.get('img') if isinstance(data, dict) else None
+        return None if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) else _three_bytes(image)
 
-    def _run(self, position: int, loaders: Sequence[Sequence[Any]], key: str) -> Array | None:
+    def _run(self, position: int, loaders: Sequence[Sequence[Any]]) -> Any:
         try:
             data = self.reader.info(position)
             for loader in loaders[int(self.reader.files.source[position])]:
                 data = loader(data)
-            found = data.get(key)
         except Exception:  # whatever a decoder raises: the audit names the file
             return None
-        return found if isinstance(found, np.ndarray) else None
+        return data
 
 
 def find_examples(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[Example]:

@@ -1,20 +1,19 @@
 """What batches hold: labels counted after the dataset's whole pipeline, with its resizing, cropping and flipping."""
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..checks import whole_number
 from ..stats.npz import Array
 from .counting import class_counts, value_counts
-from .sources import class_names, leaves
+from .labels import packed_labels
+from .seeds import kept_random_state, set_seeds
+from .sources import class_names, ignored_label, leaves
 
 CROPS_PER_TASK = 4
 
@@ -68,16 +67,16 @@ class CropCounter(Dataset[Crop]):
         self.dataset = _without_repeats(dataset)
         self.per_image, self.seed = per_image, seed
         self.num_classes = len(class_names(dataset))
-        self.ignore_index = int(leaves(dataset)[0].ignore_index) if ignore_index is None else ignore_index
+        self.ignore_index = ignored_label(leaves(dataset)[0]) if ignore_index is None else ignore_index
 
     def __len__(self) -> int:
         return len(self.dataset) * self.per_image
 
     def __getitem__(self, number: int) -> Crop:
         item, k = divmod(number, self.per_image)
-        _set_seeds(self.seed, item, k)
+        set_seeds(self.seed, item, k)
         try:
-            labels = _labels(self.dataset[item])
+            labels = _packed(self.dataset[item])
         except Exception as error:  # whatever a pipeline raises is that image's problem, and all of them are wanted
             text = ' '.join(str(error).split()) or type(error).__name__
             return Crop(item, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, f'{self._name(item)}: {text}')
@@ -113,7 +112,7 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
     counter = CropCounter(dataset, per_image, seed, ignore_index)
     pixels, images = np.zeros(counter.num_classes, np.int64), np.zeros(counter.num_classes, np.int64)
     ignored, done, problems = 0, 0, dict[int, str]()
-    with _kept_random_state():
+    with kept_random_state():
         for number, crop in enumerate(_crops(counter, workers), start=1):
             if crop.problem:
                 problems.setdefault(crop.item, crop.problem)
@@ -154,35 +153,13 @@ def _without_repeats(dataset: Any) -> Any:
     return _without_repeats(dataset.dataset) if isinstance(dataset, RepeatDataset) else dataset
 
 
-def _labels(data: Any) -> Array:
+def _packed(data: Any) -> Array:
     """Return the labels that a pipeline has packed, or has left unpacked.
 
     Raises:
         TypeError: There are none.
     """
-    packed = data.get('data_samples') if isinstance(data, dict) else None
-    if packed is not None and 'gt_sem_seg' in packed:
-        return np.asarray(packed.gt_sem_seg.data)
-    labels = data.get('gt_seg_map') if isinstance(data, dict) else None
-    if not isinstance(labels, np.ndarray):
+    labels = packed_labels(data)
+    if labels is None:
         raise TypeError('`pipeline` must end in PackSegInputs with labels, got none')
     return labels
-
-
-def _set_seeds(seed: int, item: int, k: int) -> None:
-    """Seed all that transforms draw from."""
-    first, second, third = np.random.SeedSequence([seed, item, k]).generate_state(3).tolist()
-    random.seed(first)
-    np.random.seed(second)  # noqa: NPY002  (what the transforms use)
-    torch.manual_seed(third)
-
-
-@contextmanager
-def _kept_random_state() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])

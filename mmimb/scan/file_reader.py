@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..stats.npz import Array
+from . import explain
 from .counting import ClassCounts, class_counts, show_values, value_counts
 from .image_file import content_digest, file_stamp, loaded_shape, sample_digest
 from .label_file import RawLabel, damage, decode
+from .labels import SEEDS
 from .records import Problem, RecordsBuilder
 from .sources import is_local
+
+
+class _DroppedError(Exception):
+    """A transform leaves an image out of the training."""
 
 
 class FileReader:
@@ -20,7 +26,8 @@ class FileReader:
     def __init__(self, reader: Any, builder: RecordsBuilder, position: int) -> None:
         self.reader, self.builder, self.position = reader, builder, position
         source = int(reader.files.source[position])
-        self.loaders, self.plain = reader.loaders[source], reader.plain[source]
+        self.chain = reader.chains[source]
+        self.palette = (getattr(reader.leaves[source], 'metainfo', None) or {}).get('palette')
         self.image_loader, self.ignore_index = reader.image_loaders[source], reader.ignore_index[source]
 
     def problem(self, finding: str, detail: str) -> None:
@@ -49,9 +56,10 @@ class FileReader:
         """Return the label file; nothing for a loader of the user's own that reads something else."""
         from mmengine.fileio import get
         try:
-            return bytes(get(info['seg_map_path'], backend_args=getattr(self.loaders[0], 'backend_args', None)))
+            loader = self.chain.loader or self.chain.steps[0]
+            return bytes(get(info['seg_map_path'], backend_args=getattr(loader, 'backend_args', None)))
         except Exception:
-            if self.plain:
+            if self.chain.loader is not None:
                 raise
             return b''
 
@@ -61,6 +69,9 @@ class FileReader:
             raw, values, pixels = self._load(info, data)
         except FileNotFoundError:
             raise
+        except _DroppedError:
+            self.problem('unsteady_label', f'is dropped by {" or ".join(self.chain.own)}; not counted')
+            return None, None
         except Exception as error:  # likewise of a decoder
             if harm is None:
                 self.problem('unreadable_label', _describe(error, len(data)))
@@ -69,10 +80,13 @@ class FileReader:
             return None, None
         if harm is not None:
             self.problem(*harm)
+        if explain.is_lossy(data):
+            self.problem('lossy_label', explain.LOSSY)
         if len(raw.shape) != 2 or raw.values.dtype.kind not in 'iufb':
-            self.problem('not_one_channel', f'loads as an array {raw.shape} of {raw.values.dtype}')
+            why = explain.colours(data, getattr(self.chain.loader, 'imdecode_backend', 'pillow'), self.reader.classes,
+                                  self.palette) if len(raw.shape) == 3 and data else 'write class indices in one channel'
+            self.problem('not_one_channel', f'loads as an array {raw.shape} of {raw.values.dtype}; {why}')
             return None, None
-        self._look_at_values(raw)
         counts = class_counts(values, pixels, self.reader.num_classes, self.ignore_index)
         if counts.outside:
             self.problem('outside_classes', f'holds {counts.outside}, which are neither below {self.reader.num_classes} '
@@ -83,24 +97,37 @@ class FileReader:
 
     def _load(self, info: Any, data: bytes) -> tuple[RawLabel, Array, Array]:
         """Return what the file holds, and the values that training sees with their pixels."""
-        if self.plain:
-            raw = decode(data, self.loaders[0].imdecode_backend)
+        if self.chain.plain:
+            raw = decode(data, self.chain.loader.imdecode_backend)
             totals = np.zeros(256, np.int64)
             with np.errstate(invalid='ignore'):
                 np.add.at(totals, self.reader.training_table(info)[raw.values.astype(np.uint8)], raw.counts)
             values = np.flatnonzero(totals)
+            self._look_at_values(raw)
             return raw, values, totals[values]
-        for loader in self.loaders:
-            info = loader(info)
-        labels = info['gt_seg_map']
-        if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in 'iu':
+        if self.chain.loader is not None:
+            self._look_at_values(decode(data, self.chain.loader.imdecode_backend))
+        labels = self._own_labels(info)
+        if labels is None or labels.ndim != 2 or labels.dtype.kind not in 'iu':
             none = np.zeros(0, np.int64)
-            return RawLabel(np.zeros(0, getattr(labels, 'dtype', object)), none, np.shape(labels)), none, none
+            return RawLabel(np.zeros(0, getattr(labels, 'dtype', object)), none, getattr(labels, 'shape', ())), none, none
         values, counts = value_counts(labels)
         return RawLabel(values, counts, labels.shape), values, counts
 
+    def _own_labels(self, info: Any) -> Array | None:
+        """Return the labels after all transforms that are counted through; a random one among them becomes a problem."""
+        labels = self.chain.labels(info, self.position, SEEDS[0])
+        if not self.chain.own:
+            return labels
+        if labels is None:
+            raise _DroppedError
+        again = self.chain.labels(self.reader.info(self.position), self.position, SEEDS[1])
+        if again is None or not np.array_equal(labels, again):
+            self.problem('unsteady_label', f'differs between two seeds after {", ".join(self.chain.own)}; counted under one')
+        return labels
+
     def _look_at_values(self, raw: RawLabel) -> None:
-        if not self.plain:
+        if len(raw.shape) != 2 or raw.values.dtype.kind not in 'iufb':
             return
         self.builder.add_raw(raw.values, raw.counts)
         whole = raw.values.astype(np.int64) if raw.values.dtype.kind == 'f' else raw.values
@@ -110,7 +137,8 @@ class FileReader:
             with np.errstate(invalid='ignore'):
                 becomes = first.astype(np.uint8)
             self.problem('wide_values', f'holds {show_values(raw.values[wide], raw.counts[wide])} as {raw.values.dtype}; '
-                         f'training sees {becomes} instead of {first}')
+                         f'training sees {becomes} instead of {first}; '
+                         f'{explain.wide(raw.values, self.reader.num_classes, self.ignore_index)}')
 
     def _look_at_image(self, info: Any, shape: Any) -> bytes:
         path, loader = info.get('img_path'), self.image_loader

@@ -6,13 +6,14 @@ from typing import Any
 from ..stats.npz import Array
 from .image_file import file_stamp
 from .label_file import training_values
+from .labels import label_chain
 from .manifest import Manifest, describe
 from .records import Records, RecordsBuilder
-from .sources import LabelFiles, class_names, image_loader, is_plain, label_files, label_loaders, leaves
+from .sources import LabelFiles, class_names, ignored_label, image_loader, label_files, leaves
 
 
 class Reader:
-    """Maps positions of the list to :class:`Records`; decodes labels only, never images.
+    """Maps positions of the list to :class:`Records`; decodes labels, and images where a transform of the user's asks for them.
 
     Args:
         dataset: A built dataset or wrapper of datasets.
@@ -26,14 +27,15 @@ class Reader:
                  other_split: str | None = None) -> None:
         self.files = label_files(dataset)
         self.leaves = leaves(dataset)
-        self.loaders = [label_loaders(leaf) for leaf in self.leaves]
-        self.plain = [is_plain(loaders) for loaders in self.loaders]
+        self.classes = class_names(dataset)
+        self.num_classes = len(self.classes)
+        self.chains = [label_chain(leaf) for leaf in self.leaves]
         self.image_loaders = [image_loader(leaf) for leaf in self.leaves]
-        self.ignore_index = [int(leaf.ignore_index) if ignore_index is None else ignore_index for leaf in self.leaves]
+        self.ignore_index = [ignored_label(leaf) if ignore_index is None else ignore_index for leaf in self.leaves]
         self.other_files: LabelFiles | None = None if other is None else label_files(other)
         self.other_loaders = [] if other is None else [image_loader(leaf) for leaf in leaves(other)]
-        self.num_classes = len(class_names(dataset))
-        self.manifest: Manifest = describe(dataset, self.files, split, self.ignore_index, self.other_files, other_split)
+        self.manifest: Manifest = describe(dataset, self.files, self.chains, split, self.ignore_index, self.other_files,
+                                           other_split)
         self._table: tuple[Any, Array] | None = None
 
     def _find(self, position: int) -> tuple[LabelFiles, int]:
