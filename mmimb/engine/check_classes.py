@@ -8,6 +8,7 @@ import numpy as np
 
 from .evaluators import split_classes
 
+EDGE_HEADS = ('STDCHead', )  # which make labels of their own
 LOOKED_AT = 16  # label files that are read where a head has fewer classes than the dataset
 
 
@@ -15,8 +16,8 @@ def check_classes(cfg: Any) -> list[str]:
     """Compare ``num_classes`` of the heads with the classes of the training dataset.
 
     Returns:
-        Warnings: a head has another number of classes. One class is not compared: such a head tells the classes apart in
-        another way (edges) or has one channel for two.
+        Warnings: a head has another number of classes. Heads of one class, which have one channel for two, and those that
+        look for edges are not compared.
 
     Raises:
         ValueError: A label among a few that are read is no class of the head that predicts, and is not ignored.
@@ -27,6 +28,8 @@ def check_classes(cfg: Any) -> list[str]:
     warnings = []
     for path, head, predicts in _heads(cfg.get('model')):
         number = head.get('num_classes')
+        if head.get('type') in EDGE_HEADS:
+            continue
         if isinstance(number, bool) or not isinstance(number, int) or number in (1, len(classes)):
             continue
         warnings.append(f'`{path}.num_classes` is {number}, but train_dataloader.dataset has {len(classes)} classes')
