@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support.scanning import build, leaf, write_pair
+from support.scanning import build, dense, leaf, write_pair
 
 from mmimb.scan import BadLabelsError, scan_dataset
 from mmimb.scan.audit import finding_lines
@@ -92,7 +92,7 @@ def test_a_label_that_cannot_be_counted(root, content, finding, detail) -> None:
     assert str(root) not in text
     check_good_ones(found)
     assert found.per_image.files == tuple(f'annotations/train/{name}.png' for name in ('bad', 'g0', 'g1'))
-    assert found.per_image.dense(4)[0].sum() == 0
+    assert dense(found.per_image, 4)[0].sum() == 0
 
 
 def test_a_cut_file_that_decodes_all_the_same(root) -> None:

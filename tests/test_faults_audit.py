@@ -113,7 +113,7 @@ def test_a_palette_png_under_cv2(tmp_path) -> None:
 
 @pytest.mark.parametrize(('values', 'advice'), [
     (blocks().astype(np.uint16) * 256 + 3, 'label * 256 + instance: write value // 256'),
-    (np.where(blocks() > 0, blocks() * np.uint16(1000) + 900, 0).astype(np.uint16), 'label * 1000 + instance: write value // 1000'),
+    (np.where(blocks() > 0, blocks() * np.uint16(1000) + 900, 0).astype(np.uint16), 'instance: write value // 1000'),
     (blocks().astype(np.uint16) + 60000, 'write class indices in 8 bits'),
 ])
 def test_16_bits(tmp_path, values, advice) -> None:

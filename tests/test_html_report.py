@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
+from support.scanning import dense
 
 from mmimb.report import present, suggest
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
@@ -172,7 +173,7 @@ def test_figures_show_the_counts(folder) -> None:
     assert [text for text in texts if text.endswith('%') and '.' in text][-4:] == [
         percent(share) for share in pixels[order][:4] / pixels.sum()]
     assert texts.count('never') == 1
-    held = per_image.dense(5) > 0
+    held = dense(per_image, 5) > 0
     expected = []
     for row in order:
         for column in order:

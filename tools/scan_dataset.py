@@ -141,13 +141,11 @@ def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
 def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
           job: Any = None, crops: Any = None) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
-    from rich.console import Console
-
     from mmimb.files import write_files
     from mmimb.report import present, render, show
     from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
-    from mmimb.scan.report import describe_run, report_summary, report_table, write_report
+    from mmimb.scan.report import describe_run, write_report
     from mmimb.scan.scan import finish
     from mmimb.weights.export import scheme_weights, write_weights
 
@@ -170,8 +168,6 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     if args.html is not None:
         write_files({(page := Path(args.html)): render(source)})
         written.append(page)
-    Console().print(report_table(found.stats))
-    print(*report_summary(found.stats), sep='\n')
     show(source)
     print('wrote', *written, flush=True)
     problems = [] if crops is None else [f'crops: {problem}' for problem in crops.problems]

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ..nodes import loss_decodes
 from .errors import EXPECTED, describe
 
 BUILT = ('mmimb', 'mmseg')  # their losses do nothing but keep their arguments; others may load a network, say
@@ -19,8 +20,8 @@ def check_losses(cfg: Any) -> None:
         ValueError, TypeError, OSError, ImportError: A loss is unknown or refuses its arguments, or an OHEM sampler ranks
             pixels by a loss that has no value per pixel. The message begins with the place in the config.
     """
-    heads = list(_heads(cfg.get('model'), 'model'))
-    if not heads:
+    losses = list(loss_decodes(cfg.get('model')))
+    if not losses:
         return
     from mmengine.registry import init_default_scope
     from mmseg.utils import register_all_modules
@@ -28,28 +29,12 @@ def check_losses(cfg: Any) -> None:
     from .. import registry  # noqa: F401  (registers the scope)
     register_all_modules(init_default_scope=False)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    for path, head in heads:
-        losses = head['loss_decode']
-        several = isinstance(losses, (list, tuple))
-        for index, loss in enumerate(losses if several else [losses]):
-            place = f'{path}.loss_decode' + (f'[{index}]' if several else '')
-            try:
-                _check_ranking(_build(loss), head.get('sampler'))
-            except Exception as error:  # whatever a loss does with arguments that it does not expect
-                kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
-                raise kind(f'{place}: {describe(error)}') from error
-
-
-def _heads(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    if isinstance(node, Mapping):
-        if node.get('loss_decode') is not None:
-            yield path, node
-        for key, value in node.items():
-            if key != 'loss_decode':
-                yield from _heads(value, f'{path}.{key}')
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from _heads(value, f'{path}[{index}]')
+    for place, head, loss in losses:
+        try:
+            _check_ranking(_build(loss), head.get('sampler'))
+        except Exception as error:  # whatever a loss does with arguments that it does not expect
+            kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
+            raise kind(f'{place}: {describe(error)}') from error
 
 
 def _build(loss: Any) -> Any:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ..scan.sources import UnlistedError
+from ..scan.sources import UnlistedError, dataset_classes
 from ..stats import ClassStats
-from ..weights import FixedWeight
+from ..weights import read_class_weight
 
 ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
 KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
@@ -68,7 +68,7 @@ class _Embedder:
             stats.fit(max(num_classes, 2), where='the model')
         if self.dataset is None:
             return stats
-        classes = (getattr(self.dataset, 'metainfo', None) or {}).get('classes')
+        classes = dataset_classes(self.dataset)
         if classes is not None:
             stats.fit(len(classes), classes, 'the training dataset')
         self._compare_split(stats, source)
@@ -113,9 +113,7 @@ def _is_ours(node: Mapping) -> bool:
 
 
 def _weights(source: Any, num_classes: int | None) -> list[float]:
-    weight = FixedWeight(source)
-    weight.prepare()
-    values: list[float] = weight.weight.tolist()
+    values = read_class_weight(source)
     if num_classes == 1 and len(values) != 2:
         raise ValueError(f'`class_weight` must have 2 entries for {ONE_CHANNEL}, got {len(values)}')
     if num_classes is not None and len(values) != max(num_classes, 2):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_files
+from ..scan.sources import dataset_classes
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
@@ -37,6 +38,7 @@ class TestOptions:
         stats: The report with the class frequencies.
         tau_normalization: Correct the classifier for the norms of its weights.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
+        low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
         allow_mismatch: Test a checkpoint although parameters of the decode head are missing in it.
     """
 
@@ -55,6 +57,7 @@ class TestOptions:
     stats: str | None = None
     tau_normalization: float | None = None
     tta: bool = False
+    low_memory: bool = False
     allow_mismatch: bool = False
 
 
@@ -71,6 +74,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     """
     require_stack()
     correction = _correction(options)
+    _check_low_memory(options)
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
@@ -89,7 +93,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction)
+    runner = _build_runner(cfg, correction, options.low_memory)
     for notice in notices:
         runner.logger.warning(notice)
     fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch)
@@ -124,10 +128,19 @@ def _correction(options: TestOptions) -> Any:
     return Correction(options.logit_adjustment, options.tau_normalization, options.stats)
 
 
-def _build_runner(cfg: Any, correction: Any) -> Any:
+def _check_low_memory(options: TestOptions) -> None:
+    """Refuse what reads or shifts the scores beside what makes none."""
+    given = [name for name in ('tta', 'logit_adjustment', 'tau_normalization') if getattr(options, name) not in (None, False)]
+    if options.low_memory and given:
+        name = given[0].replace('_', '-')
+        raise ValueError(f'`--low-memory` must be without --{name}, which needs the scores of all classes: drop one of the two')
+
+
+def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from .low_memory import LowMemoryHook
     from .posthoc import correction_hook
 
     class TestRunner(Runner):
@@ -140,11 +153,13 @@ def _build_runner(cfg: Any, correction: Any) -> Any:
         runner = TestRunner.from_cfg(cfg)
     if correction:
         runner.register_hook(correction_hook(correction))
+    else:
+        runner.register_hook(LowMemoryHook(low_memory))
     return runner
 
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta: Mapping[str, Any]) -> dict[str, Any]:
-    classes = list((getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or [])
+    classes = list(dataset_classes(runner.test_dataloader.dataset) or ())
     trained = _trained_classes(meta)
     if trained and trained != classes:
         runner.logger.warning(f'the model was trained on the classes {trained}, the dataset has {classes}')
@@ -153,7 +168,7 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta:
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
               'classes': classes, **({'model_classes': trained} if trained else {})}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'allow_mismatch'):
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory', 'allow_mismatch'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:

@@ -5,8 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
+from ..heads import unwrapped
 from .checkpoint import CheckpointError
 
 NAMED = 3
@@ -15,13 +14,6 @@ HEAD = 'decode_head'
 
 class MismatchedCheckpointError(CheckpointError):
     """A checkpoint without the parameters of the head that predicts."""
-
-
-def unwrapped(model: Any) -> Any:
-    """Return the segmentor inside wrappers (DDP, test-time augmentation)."""
-    while not hasattr(model, HEAD) and isinstance(getattr(model, 'module', None), nn.Module):
-        model = model.module
-    return model
 
 
 def misfits(model: Any, checkpoint: Mapping[str, Any]) -> list[str]:

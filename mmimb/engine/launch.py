@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
+
+from ..nodes import nodes
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'slurm': ('SLURM_PROCID',),
@@ -62,22 +63,13 @@ def leave_group() -> None:
 
 def plain_batch_norm(cfg: Any) -> list[str]:
     """Replace synchronised batch norm in the model by the ordinary one; return a notice if there was any."""
-    count = _replace(cfg.get('model'))
+    found = [node for _, node in nodes(cfg.get('model'), 'model') if node.get('type') in SYNC_BATCH_NORMS]
+    for node in found:
+        node['type'] = 'BN'  # type: ignore[index]
+    count = len(found)
     if cfg.pop('sync_bn', None) is not None:
         count += 1
     return [f'no GPU: synchronised batch norm became ordinary batch norm ({count} settings)'] if count else []
-
-
-def _replace(node: Any) -> int:
-    count = 0
-    if isinstance(node, Mapping):
-        if node.get('type') in SYNC_BATCH_NORMS:
-            node['type'] = 'BN'  # type: ignore[index]
-            count += 1
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        count += sum(_replace(value) for value in node)
-    return count
 
 
 def _start_gloo(cfg: Any) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from ..functional import log_prior
-from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, uses_cls_seg
+from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, unwrapped, uses_cls_seg
+from ..scan.sources import dataset_classes
 from ..stats import ClassStats
-from .fit import unwrapped
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ def correction_hook(correction: Correction) -> Any:
         priority = 'LOWEST'
 
         def before_test_epoch(self, runner: Any) -> None:
-            classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-            for notice in correction.apply(runner.model, classes):
+            for notice in correction.apply(runner.model, dataset_classes(runner.test_dataloader.dataset)):
                 runner.logger.warning(notice)
 
     return CorrectionHook()

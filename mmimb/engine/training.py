@@ -105,9 +105,11 @@ def build_runner(cfg: Any) -> Any:
 
     from .. import registry  # noqa: F401  (registers the scope)
     from ..workers import steady_workers
+    from .low_memory import LowMemoryHook
     with refused_pickles():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)
+    runner.register_hook(LowMemoryHook())
     return runner
 
 

@@ -46,6 +46,32 @@ def adjusted_binary_cross_entropy(logits: Tensor, positive: Tensor, *, bias: Ten
     return loss if factor is None else factor * loss
 
 
+def channel_cross_entropy(logits: Tensor, target: Tensor, *, bias: Tensor | None = None, lam: float = 1.0, gamma: float = 0.0,
+                          factor: Tensor | None = None, table: Tensor | None = None) -> Tensor:
+    r"""Per-pixel :math:`\frac1C \sum_j f_{nj} t_{yj} \ell_j`, with :func:`adjusted_binary_cross_entropy` as :math:`\ell_j`.
+
+    The positive channel is that of the label; with one channel, it is positive where the label is 1.
+
+    Args:
+        logits: ``(N, C, *)`` scores; ``C = 1`` too.
+        target: ``(N, *)`` labels in ``[0, max(C, 2))``.
+        bias: ``(C,)`` offsets, subtracted from the logits.
+        lam: Negative-tolerance scale; 1 is none.
+        gamma: Focal exponent; 0 is none.
+        factor: ``(N, C)`` weights ``f`` of the channels in image ``n``.
+        table: ``(C, C)`` weights ``t``: row ``y`` holds those of the channels at pixels with label ``y``.
+
+    Returns:
+        ``(N, *)`` losses.
+    """
+    weight = None if factor is None else factor.view(factor.shape + (1,) * (logits.ndim - 2))
+    if table is not None:
+        rows = table[target].movedim(-1, 1)
+        weight = rows if weight is None else weight * rows
+    return adjusted_binary_cross_entropy(logits, positive_channels(logits, target), bias=bias, lam=lam, factor=weight,
+                                         gamma=gamma).mean(1)
+
+
 class _FocalSoftplus(torch.autograd.Function):
     r"""With :math:`u` how far a logit is on the wrong side: :math:`\sigma(u)^\gamma \mathrm{softplus}(u)` / (lam or 1).
 

@@ -6,7 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .reduce import split_ignore
+from .reduce import require_classes, split_ignore
+
+PART = {'cpu': 1 << 16}  # pixels that are counted at a time: what is made of them on the way stays in the cache
+LARGE_PART = 1 << 24
 
 
 class Scores(NamedTuple):
@@ -42,12 +45,14 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int, ignore_index
     """
     if pred.shape != label.shape:
         raise ValueError(f'`pred` must have the shape of `label` {tuple(label.shape)}, got {tuple(pred.shape)}')
-    target, valid = split_ignore(label.long(), ignore_index, num_classes)
-    guess = pred.long().masked_fill(~valid, 0)
-    _require_classes(guess, num_classes)
-    cells = (target * num_classes + guess).flatten()
+    size = PART.get(label.device.type, LARGE_PART)
     counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=label.device)
-    return counts.scatter_add_(0, cells, valid.flatten().long()).view(num_classes, num_classes)
+    for guess, target in zip(pred.flatten().split(size), label.flatten().split(size), strict=True):
+        target, valid = split_ignore(target.long(), ignore_index, num_classes)
+        guess = guess.long().masked_fill(~valid, 0)
+        require_classes('pred', guess, num_classes)
+        counts.scatter_add_(0, guess.add_(target, alpha=num_classes), valid.long())
+    return counts.view(num_classes, num_classes)
 
 
 def scores(confusion: Tensor) -> Scores:
@@ -77,11 +82,3 @@ def f_score(confusion: Tensor, beta: float = 1.0) -> Tensor:
     """
     counts = confusion.double()
     return (1 + beta**2) * counts.diagonal() / (beta**2 * counts.sum(1) + counts.sum(0))
-
-
-def _require_classes(guess: Tensor, num_classes: int) -> None:
-    wrong = (guess < 0) | (guess >= num_classes)
-    if guess.device.type != 'cpu' or torch.compiler.is_compiling():
-        torch._assert_async(~wrong.any(), f'`pred` must be in [0, {num_classes})')
-    elif bool(wrong.any()):
-        raise ValueError(f'`pred` must be in [0, {num_classes}), got {int(guess[wrong][0])}')

@@ -1,4 +1,4 @@
-"""Losses on regions: Dice and Tversky from one soft confusion, and the Lovász extension of the Jaccard loss."""
+"""Losses on regions, from one soft confusion."""
 from __future__ import annotations
 
 import torch
@@ -45,36 +45,3 @@ def occurring(prob: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     else:
         predicted = torch.zeros_like(positive).scatter(1, prob.detach().argmax(1, keepdim=True), True)
     return ((positive | predicted) & valid.unsqueeze(1)).sum(over) > 0
-
-
-def lovasz_loss(prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the ``(C,)`` Lovász extension of the Jaccard loss (arXiv 1705.08790) and which classes have a label.
-
-    Args:
-        prob: ``(N, C, *)`` probabilities.
-        positive: ``(N, C, *)`` mask of the label's channel.
-        weight: ``(N, *)`` pixel weights, 0 at ignored pixels: these have no influence.
-    """
-    with torch.no_grad():  # class by class: sorting all of them at once would take ten times the memory of the logits
-        slope = torch.empty_like(prob)
-        for c in range(prob.shape[1]):
-            slope[:, c] = _lovasz_slope(prob[:, c], positive[:, c], weight)
-        over = (0, *range(2, prob.ndim))
-        labelled = torch.where(positive, weight.unsqueeze(1), 0).sum(over) > 0
-        constant = torch.where(positive, slope, 0).sum(over)  # an error is 1 - prob where the label is, and prob elsewhere
-        slope = torch.where(positive, -slope, slope)
-    return constant + (prob * slope).sum(over), labelled
-
-
-def _lovasz_slope(prob: Tensor, inside: Tensor, weight: Tensor) -> Tensor:
-    """Return the ``(N, *)`` amounts that the errors of one class are multiplied by: what each adds to the Jaccard loss."""
-    error = torch.where(inside, 1 - prob, prob).masked_fill(weight == 0, 0).flatten()
-    order = error.argsort(descending=True)
-    hit = torch.where(inside, weight, 0).flatten()[order]
-    other = weight.flatten()[order] - hit
-    size = hit.sum()
-    left = size - hit.cumsum(0)
-    union = size + other.cumsum(0)
-    # the step of 1 - left / union as one fraction: a difference of neighbours would cancel
-    step = hit / union.clamp(min=TINY) + left * other / (union * (union - other)).clamp(min=TINY)
-    return torch.zeros_like(error).scatter(0, order, step).view(prob.shape)

@@ -11,7 +11,7 @@ from ..dispatch import Upsample
 from ..registry import MODELS
 from .classifier import CosineClassifier
 from .introspect import head_losses, loss_scale, uses_cls_seg
-from .upsampled import announce, obstacles, upsampled_losses
+from .upsampled import announce, upsampled_losses
 
 CLASSIFIERS = ('linear', 'cosine')
 COSINE_SCALE = 30.0  # of LDAM (arXiv 1906.07413)
@@ -63,7 +63,7 @@ class LossHead:
 
     def loss_by_feat(self: Any, seg_logits: Tensor, batch_data_samples: Any) -> dict[str, Tensor]:
         """Return the losses and ``acc_seg`` as every mmseg head does."""
-        if self.upsample == 'stock' or all(obstacles(self)):
+        if self.upsample == 'stock' or self.sampler is not None:
             return self.wrapped.loss_by_feat(self, seg_logits, batch_data_samples)
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)
         return upsampled_losses(self, seg_logits, label)

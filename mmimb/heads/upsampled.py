@@ -9,7 +9,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..dispatch import Upsample, check_fused, check_mode
-from ..functional.strips import upsampled_argmax
+from ..functional.argmax import resized_argmax
+from ..functional.resizing import Resizing
 from .introspect import head_losses
 
 EPS = torch.finfo(torch.float32).eps  # what mmseg's accuracy adds to both counts
@@ -42,7 +43,6 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
         logits: ``(N, C, h, w)`` scores.
         label: ``(N, H, W)`` labels.
     """
-    from mmseg.models.losses import accuracy
     from mmseg.models.utils import resize
 
     reasons = obstacles(head)
@@ -57,16 +57,21 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
         value = loss(full, label, **how) if reason else loss(logits, label, **how, upsample=upsample)
         name = str(loss.loss_name)
         losses[name] = losses[name] + value if name in losses else value
-    if full is not None:
-        losses['acc_seg'] = accuracy(full, label, ignore_index=head.ignore_index)
-    else:
-        losses['acc_seg'] = _accuracy(logits.detach(), label, head)
+    losses['acc_seg'] = _accuracy(_winners(logits, full, label, head), label, head.ignore_index)
     return losses
 
 
-def _accuracy(logits: Tensor, label: Tensor, head: Any) -> Tensor:
+def _winners(logits: Tensor, full: Tensor | None, label: Tensor, head: Any) -> Tensor:
+    """Return the ``(N, H, W)`` predicted classes, without waiting for the device."""
+    if full is None or full.device.type == 'cpu':  # where sorting out classes is faster than reading all that there are
+        height, width = label.shape[1:]
+        return resized_argmax(logits, Resizing((height, width), head.align_corners))
+    return full.detach().argmax(1)
+
+
+def _accuracy(winner: Tensor, label: Tensor, ignore_index: int | None) -> Tensor:
     """Return mmseg's ``(1,)`` accuracy in percent, without waiting for the device."""
-    valid = torch.ones_like(label, dtype=torch.bool) if head.ignore_index is None else label != head.ignore_index
-    right = (upsampled_argmax(logits, label.shape[1:], align_corners=head.align_corners) == label) & valid
+    valid = torch.ones_like(label, dtype=torch.bool) if ignore_index is None else label != ignore_index
+    right = (winner == label) & valid
     percent = (100 / (valid.sum().double() + EPS)).float()  # rounded where mmseg rounds
     return (right.sum().float().view(1) + EPS) * percent

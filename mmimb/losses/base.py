@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..checks import number, whole_number
-from ..dispatch import Upsample, check_mode
-from ..functional import REDUCTIONS, upsampled, valid_labels
+from ..dispatch import Upsample, needs_full_logits
+from ..functional import checked_reduction, upsampled, valid_labels
 from ..stats import StatsModule
 from ..weights import build_class_weight
 
@@ -64,12 +64,12 @@ class SegLoss(StatsModule):
 
     @property
     def activation(self) -> str:
-        """What makes of the logits that which the loss compares with labels: ``'none'``, ``'softmax'`` or ``'sigmoid'``."""
+        """What the loss applies to logits before it compares them with labels: ``'softmax'``, ``'sigmoid'`` or ``'none'``."""
         return 'sigmoid' if self.sigmoid else 'softmax'
 
     @property
     def exempt(self) -> dict[str, str]:
-        """Questions of :mod:`mmimb.testing` that are no fair demand of this loss, with the reason."""
+        """Questions of :mod:`mmimb.testing` that do not apply to this loss, with the reason."""
         return {} if self.sigmoid else {'binary': 'without a sigmoid per channel, a loss needs two channels or more'}
 
     @property
@@ -86,7 +86,7 @@ class SegLoss(StatsModule):
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
         """Return the same value from logits of low resolution, for losses without an :attr:`obstacle`.
 
-        Labels are in range where ``valid``; elsewhere stands what the caller wrote, to spare a copy.
+        Labels are in range where ``valid``; at other pixels they can be any number.
         """
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class SegLoss(StatsModule):
             avg_factor: What ``'mean'`` divides by, instead of the rule of ``normalize``.
             reduction_override: Replaces ``reduction`` for this call.
             ignore_index: Replaces the constructor's for this call.
-            upsample: Tells that the logits are ``(N, C, h, w)`` to be interpolated to the size of the labels, and how.
+            upsample: For ``(N, C, h, w)`` logits that are not of the size of the labels: how to interpolate them.
 
         Returns:
             A scalar, or ``(N, *)`` with zeros at ignored pixels for ``'none'``; exactly 0 where no pixel is valid.
@@ -120,7 +120,7 @@ class SegLoss(StatsModule):
         target = target.long()
         valid = valid_labels(target, self.ignore_index if ignore_index is None else ignore_index, labels)
         compute: Any = self.value
-        if upsample is not None and not self._needs_pixels(upsample, weight, reduction):
+        if upsample is not None and not self._needs_full_logits(upsample, weight, reduction):
             compute = partial(self.total, upsample=upsample)
         else:
             target = target.masked_fill(~valid, 0)
@@ -138,9 +138,7 @@ class SegLoss(StatsModule):
 
     def checked_reduction(self, reduction: str) -> str:
         """Return ``reduction`` if the loss has it."""
-        if reduction not in REDUCTIONS:
-            raise ValueError(f'`reduction` must be one of {REDUCTIONS}, got {reduction!r}')
-        return reduction
+        return checked_reduction(reduction)
 
     def _class_weight(self, logits: Tensor) -> Tensor | None:
         if self.class_weight is None:
@@ -151,12 +149,11 @@ class SegLoss(StatsModule):
             raise ValueError(f'`class_weight` must have one entry per class ({labels}), got {weight.numel()}')
         return weight.to(logits.device, torch.promote_types(logits.dtype, torch.float32))
 
-    def _needs_pixels(self, upsample: Upsample, weight: Tensor | None, reduction: str) -> bool:
+    def _needs_full_logits(self, upsample: Upsample, weight: Tensor | None, reduction: str) -> bool:
         obstacle = "reduction='none' asks for a value per pixel" if reduction == 'none' else self.obstacle
         if weight is not None and weight.requires_grad and torch.is_grad_enabled():
             obstacle = 'the pixel weights want a gradient'
-        check_mode(upsample.mode, type(self).__name__, obstacle)
-        return bool(obstacle) or upsample.mode == 'stock'
+        return needs_full_logits(upsample.mode, type(self).__name__, obstacle)
 
     def _check(self, logits: Tensor, target: Tensor, weight: Tensor | None, upsample: Upsample | None) -> None:
         if upsample is not None and (logits.ndim != 4 or target.ndim != 3 or len(logits) != len(target)):

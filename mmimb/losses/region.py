@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..checks import number
-from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
+from ..dispatch import Upsample, implementation
+from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, strips, tversky_loss
 from ..registry import MODELS
 from .base import SegLoss
 
@@ -52,19 +53,20 @@ class RegionLoss(SegLoss):
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         prob = logits.sigmoid() if self.sigmoid else logits.softmax(1)
         positive = positive_channels(logits, target)
-        pixel = valid.to(prob.dtype) if weight is None else valid * weight.to(prob.dtype)
+        pixel = valid.to(prob.dtype) if weight is None else torch.where(valid, weight.to(prob.dtype), 0)
         terms, counts = self.per_class(prob, positive, pixel)
         counts = occurring(prob, positive, valid) if counts is None else counts
-        used = counts.to(prob.dtype)
-        if class_weight is not None:
-            used = used * class_weight[-len(used):]  # one channel: the weight of label 1
-        total = (terms * used).sum()
+        return (terms * self._share(counts.to(prob.dtype), class_weight, reduction, avg_factor)).sum()
+
+    def _share(self, counts: Tensor, class_weight: Tensor | None, reduction: str, avg_factor: float | Tensor | None) -> Tensor:
+        """Return the ``(C,)`` factors of the terms, given 1 for those that count and 0 for the others."""
+        used = counts if class_weight is None else counts * class_weight[-len(counts):]  # one channel: that of label 1
         if reduction == 'sum':
-            return total
+            return used
         if avg_factor is not None:
-            return total / avg_factor
+            return used / avg_factor
         divisor = counts.sum() if self.normalize == 'pixels' else used.sum()
-        return total / torch.where(divisor > 0, divisor, 1)
+        return used / torch.where(divisor > 0, divisor, 1)
 
 
 @MODELS.register_module()
@@ -100,7 +102,25 @@ class TverskyLoss(RegionLoss):
 
 @MODELS.register_module()
 class LovaszLoss(RegionLoss):
-    """The Lovász extension of one minus IoU (arXiv 1705.08790), averaged over the classes with a label in the batch."""
+    """The Lovász extension of one minus IoU (arXiv 1705.08790), averaged over the classes with a label in the batch.
+
+    Errors are counted in buckets in place of a sort (see :mod:`mmimb.functional.lovasz` for what that means for the value).
+    """
+
+    has_formula = False  # and so there is no kernel
+
+    @property
+    def obstacle(self) -> str:
+        return ''
 
     def per_class(self, prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         return lovasz_loss(prob, positive, weight)
+
+    def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
+              reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
+        implementation(upsample.mode, None, logits)  # refuses 'fused'
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        pixel = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
+        return strips.lovasz_over_strips(
+            logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
+            sigmoid=bool(self.sigmoid), align_corners=upsample.align_corners)

@@ -1,4 +1,4 @@
-"""Evaluation that shows what happens to the rare classes."""
+"""The metric that shows what happens to rare classes."""
 from .long_tail_iou import LongTailIoUMetric
 
 __all__ = ['LongTailIoUMetric']

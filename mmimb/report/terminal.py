@@ -1,4 +1,4 @@
-"""What the scanner prints below its table: weights side by side, and what to try."""
+"""What the scanner prints: its classes, the weights of every scheme side by side, and what to try."""
 from __future__ import annotations
 
 import re
@@ -19,6 +19,36 @@ from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
 SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
+GROUP_STYLES = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
+
+
+def class_table(stats: ClassStats) -> Table:
+    """Return the table of classes, from most to least frequent."""
+    found, names = derive(stats), class_labels(stats)
+    table = Table(header_style='bold')
+    table.add_column('id', justify='right')
+    table.add_column('class')
+    for name in ('pixels', 'share %', 'images'):
+        table.add_column(name, justify='right')
+    table.add_column('group')
+    for c in stats.order():
+        images, group = '' if stats.images is None else f'{stats.images[c]:,}', found.group[c]
+        table.add_row(str(c), Text(names[c] if stats.classes else ''), f'{stats.pixels[c]:,}', f'{100 * found.prior[c]:.3f}',
+                      images, Text(group, GROUP_STYLES[group]))
+    return table
+
+
+def summary_lines(stats: ClassStats) -> list[str]:
+    """Return the lines under that table: imbalance, classes that never occur, ignored share, images."""
+    found, names = derive(stats), class_labels(stats)
+    lines = [f'imbalance ratio: {found.ratio:,.1f} : 1 ({names[found.most]} : {names[found.least]})']
+    if found.absent:
+        lines.append('never labelled: ' + ', '.join(names[c] for c in found.absent) + ' (not part of the ratio above)')
+    if found.ignored is not None:
+        lines.append(f'ignored: {100 * found.ignored:.2f} % of all pixels ({stats.ignored_pixels:,})')
+    if stats.num_images is not None:
+        lines.append(f'images: {stats.num_images:,}')
+    return lines
 
 
 def scheme_table(stats: ClassStats, schemes: Sequence[Scheme]) -> Table:
@@ -57,6 +87,8 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
 def show(source: PageSource) -> None:
     """Print what the page holds in tables and lines; a narrow terminal wraps tables instead of cutting numbers."""
     stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
+    Console().print(class_table(stats))
+    Console().print(*summary_lines(stats), sep='\n', markup=False, highlight=False, soft_wrap=True)
     crops = [] if source.crops is None else [crop_table(stats, source.crops)]
     for table in (scheme_table(stats, schemes), *crops):
         width = Console(width=10_000).measure(table).maximum

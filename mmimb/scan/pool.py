@@ -14,15 +14,19 @@ from typing import Any
 import numpy as np
 
 from ..signals import end_with_parent
-from .records import Records
 
 AHEAD = 2  # tasks that a worker has at a time: it never waits for the next one
 LARGEST_TASK = 32
 KEPT_MEMORY = 24 * 2**20  # below 32 MiB, the most that glibc adapts to
 
 
-def read_ranges(reader: Any, ranges: Sequence[tuple[int, int]], workers: int) -> Iterator[Records]:
-    """Yield the records of the ranges in pieces, in any order; ``workers`` processes read, or this one if there are none.
+def read_ranges(reader: Any, ranges: Sequence[tuple[int, int]], workers: int) -> Iterator[Any]:
+    """Yield ``reader.read(start, stop)`` for pieces that cover the ranges, in any order.
+
+    Args:
+        reader: What reads; every worker process gets a copy of it.
+        ranges: ``(start, stop)`` of the positions to read.
+        workers: Processes that read; 0 reads in this one.
 
     Raises:
         ChildProcessError: A worker was killed.
@@ -73,7 +77,7 @@ class _Pool:
         finally:
             gc.unfreeze()
 
-    def run(self, tasks: Iterator[tuple[int, int]]) -> Iterator[Records]:
+    def run(self, tasks: Iterator[tuple[int, int]]) -> Iterator[Any]:
         busy = dict.fromkeys(self.processes, 0)
         idle = deque(pipe for _ in range(AHEAD) for pipe in self.processes)
         while True:
@@ -131,5 +135,7 @@ def _work(reader: Any, pipe: Connection, parents: Sequence[Connection]) -> None:
 
 def _be_quiet() -> None:
     import cv2
+    import torch
     cv2.setNumThreads(0)
+    torch.set_num_threads(1)
     warnings.simplefilter('ignore')

@@ -1,4 +1,4 @@
-"""What a scan leaves behind: a JSON with its sums, an .npz with its images, and a table to look at."""
+"""The files of a report: a JSON with the sums of a scan, and an .npz with the counts of its images."""
 from __future__ import annotations
 
 import json
@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import write_files
 from ..stack import installed_stacks
-from ..stats.class_stats import ClassStats
 from ..stats.npz import pack
 from ..stats.report_json import FORMAT_VERSION, counts_sha256
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from .crops import CropCounts
     from .scan import Scan
 
@@ -97,42 +94,3 @@ def describe_run(seconds: float, workers: int) -> dict[str, Any]:
         versions.update(packages)
     return {'date': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'host': platform.node(),
             'seconds': round(seconds, 3), 'workers': workers, 'versions': versions}
-
-
-def report_table(stats: ClassStats) -> Table:
-    """Return the table of classes, from most to least frequent."""
-    from rich.table import Table
-    from rich.text import Text
-
-    group = {c: name for name, members in stats.groups().items() for c in members}
-    total = sum(stats.pixels)
-    table = Table(header_style='bold')
-    table.add_column('id', justify='right')
-    table.add_column('class')
-    for name in ('pixels', 'share %', 'images'):
-        table.add_column(name, justify='right')
-    table.add_column('group')
-    style = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
-    for c in stats.order():
-        images = '' if stats.images is None else f'{stats.images[c]:,}'
-        table.add_row(str(c), Text(stats.classes[c] if stats.classes else ''), f'{stats.pixels[c]:,}',
-                      f'{100 * stats.pixels[c] / total:.3f}', images, Text(group[c], style[group[c]]))
-    return table
-
-
-def report_summary(stats: ClassStats) -> list[str]:
-    """Return the lines under the table: imbalance, classes that never occur, ignored share."""
-    order = stats.order()
-    present = [c for c in order if stats.pixels[c]]
-    names = stats.classes or tuple(map(str, range(stats.num_classes)))
-    most, least = present[0], present[-1]
-    lines = [f'imbalance ratio: {stats.pixels[most] / stats.pixels[least]:,.1f} : 1 ({names[most]} : {names[least]})']
-    if len(present) < len(order):
-        lines.append('never labelled: ' + ', '.join(names[c] for c in order if not stats.pixels[c])
-                     + ' (not part of the ratio above)')
-    if stats.ignored_pixels is not None:
-        share = 100 * stats.ignored_pixels / (stats.ignored_pixels + sum(stats.pixels))
-        lines.append(f'ignored: {share:.2f} % of all pixels ({stats.ignored_pixels:,})')
-    if stats.num_images is not None:
-        lines.append(f'images: {stats.num_images:,}')
-    return lines

@@ -134,14 +134,20 @@ def hash_names(names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
+    """Return the class names that a dataset or wrapper tells of itself, in label order; None if it tells none."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return tuple(classes) if classes else None
+
+
 def class_names(dataset: Any) -> tuple[str, ...]:
     """Return the class names, in label order.
 
     Raises:
         ValueError: The dataset has none, or joined datasets disagree.
     """
-    names = [tuple((getattr(leaf, 'metainfo', None) or {}).get('classes') or ()) for leaf in leaves(dataset)]
-    if not names[0]:
+    names = [dataset_classes(leaf) for leaf in leaves(dataset)]
+    if names[0] is None:
         raise ValueError(f'`metainfo` of {type(leaves(dataset)[0]).__name__} must name the `classes`, got none')
     if any(other != names[0] for other in names):
         raise ValueError(f'`datasets` must have the same classes, got {len(set(names))} different lists')

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from ..stats import ClassStats
-from ..weights import FixedWeight
+from ..weights import read_class_weight
 
 IGNORE = 255
 
@@ -93,9 +93,7 @@ def _read_files(node: Any) -> Any:
         node['stats'] = ClassStats.load(node['stats']).to_dict()
     for key in ('class_weight', 'weight'):
         if isinstance(node.get(key), (str, Path)):
-            weight = FixedWeight(node[key])
-            weight.prepare()
-            node[key] = weight.weight.tolist()
+            node[key] = read_class_weight(node[key])
     return node
 
 
