@@ -155,6 +155,14 @@ def test_table_in_the_log(log):
     assert text.splitlines()[-1] == 'lowest IoU: car 0.00, pole 0.00, road 50.00'
 
 
+def test_all_classes_that_share_the_lowest_iou_are_named_from_the_rarest(log):
+    names = [f'c{c}' for c in range(16)]
+    label = [[0] * 20 + [1] * 9 + [c for c in range(2, 16) for _ in range(16 - c)]]
+    found = [[0] * 20 + [1] * 9 + [0] * sum(16 - c for c in range(2, 16))]
+    run(build(classes=names), [sample(found, label)])
+    assert log[0][1].splitlines()[-1] == ('lowest IoU: ' + ', '.join(f'c{c} 0.00' for c in range(15, 5, -1)) + ' and 4 more')
+
+
 def test_table_without_groups_is_ordered_by_pixels(log):
     run(build(), [sample([[0, 0, 1, 1, 2]], [[0, 1, 1, 1, 3]])])
     assert [line.split()[1] for line in log[0][1].splitlines() if line.startswith('|')][1:3] == ['sky', 'road']

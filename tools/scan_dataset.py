@@ -20,12 +20,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
-from mmimb.engine.process import end_with_launcher
+from mmimb.engine.process import run_tool
+from mmimb.signals import Stopped
 from mmimb.stack import require_stack
 
-EXIT_FINDINGS, EXIT_INTERRUPTED = 3, 130
+EXIT_FINDINGS = 3
 STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 written, and something was found (one line for each '
-            'on stderr); 3 and nothing written: --strict, or no label at all; 130 interrupted')
+            'on stderr); 3 and nothing written: --strict, or no label at all; 75 stopped by SIGTERM or '
+            'SIGUSR1, 130 by SIGINT: --resume goes on')
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +72,12 @@ def merge_parser() -> argparse.ArgumentParser:
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
     from mmimb.checks import whole_number
-    from mmimb.files import require_suffix
+    from mmimb.files import check_writable, require_suffix
     from mmimb.weights.export import read_scheme
 
     require_suffix('--html', args.html, '.html')
+    if args.html is not None:
+        check_writable('--html', args.html)
     in_parts = getattr(args, 'shard', None) is not None or getattr(args, 'launcher', 'none') != 'none'
     if (crops := getattr(args, 'crops', None)) is not None:
         whole_number('crops', crops, least=1)
@@ -106,9 +110,10 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
             part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
         with progress_bar('crop') as update:
             crops = None if args.crops is None else job.count_crops(args.crops, args.seed, args.workers, progress=update)
-    except KeyboardInterrupt:
-        print(f'interrupted; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except Stopped as stopped:
+        print(f'{stopped}; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
+        stopped.told = True
+        raise
     try:
         status = write(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
     except BadLabelsError:
@@ -177,8 +182,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     return EXIT_FINDINGS if findings else 0
 
 
+@one_line_errors()
 def main() -> int:
-    end_with_launcher()
     require_stack()
     from mmimb.scan import BadLabelsError
 
@@ -194,5 +199,4 @@ def main() -> int:
 
 if __name__ == '__main__':
     warnings.filterwarnings('ignore', module='mmengine|mmcv|mmseg|torch')
-    with one_line_errors():
-        sys.exit(main())
+    run_tool(main)

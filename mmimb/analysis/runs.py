@@ -24,6 +24,7 @@ class Run:
         groups: Class names by group, from frequent to rare; empty if unknown.
         values: ``(n,)`` percent for every key, one entry per seed, NaN where undefined.
         seeds: Seed of every file, None where the file names none.
+        checkpoints: Checkpoint of every file, None where the file names none.
         model_classes: Class names that the model was trained on, empty if unknown.
     """
 
@@ -32,6 +33,7 @@ class Run:
     groups: Mapping[str, tuple[str, ...]]
     values: Mapping[str, np.ndarray]
     seeds: tuple[int | None, ...]
+    checkpoints: tuple[str | None, ...] = ()
     model_classes: tuple[str, ...] = ()
 
     def defined(self, key: str) -> np.ndarray:
@@ -109,7 +111,7 @@ def _load_run(name: str, files: Sequence[str]) -> Run:
     keys = list(dict.fromkeys(key for result in results for key in result['metrics']))
     values = {key: np.array([result['metrics'].get(key, math.nan) for result in results]) for key in keys}
     return Run(name, first['classes'], first['groups'], values, tuple(result['seed'] for result in results),
-               trained)
+               tuple(result['checkpoint'] for result in results), trained)
 
 
 def _load_file(file: str) -> dict[str, Any]:
@@ -133,8 +135,10 @@ def _load_file(file: str) -> dict[str, Any]:
     if len(set(grouped)) != len(grouped) or not set(grouped) <= set(classes):
         raise ValueError(f'{file}: `groups` must hold names of `classes`, each at most once, got {groups!r}')
     trained = _names(file, 'model_classes', data.get('model_classes', []), empty=True)
+    checkpoint = data.get('checkpoint')
     return {'classes': classes, 'model_classes': trained, 'groups': groups, 'seed': seed,
-            'metrics': _metrics(file, data['metrics'], classes)}
+            'metrics': _metrics(file, data['metrics'], classes),
+            'checkpoint': checkpoint if isinstance(checkpoint, str) else None}
 
 
 def _names(file: str, key: str, names: Any, *, empty: bool = False) -> tuple[str, ...]:

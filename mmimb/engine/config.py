@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..stack import name_installed_packages
+from .config_types import check_types
 from .errors import EXPECTED
 from .launch import LAUNCHERS, has_accelerator
 
@@ -42,7 +43,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything can happen in it
+    except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         if isinstance(error, ImportError):
@@ -63,6 +64,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     missing = [key for key in required if cfg.get(key) is None]
     if missing:
         raise ValueError(f'`config` must define {", ".join(missing)}, got none in {path!r}')
+    check_types(cfg)
     cfg.setdefault('default_scope', 'mmseg')
     return cfg
 

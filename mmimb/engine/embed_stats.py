@@ -1,4 +1,4 @@
-"""Statistics are checked when a run starts and written into its config, which then works without the files."""
+"""Checking the statistics of a config when a run starts, and writing them into it, so that it works without the files."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from ..stats import ClassStats
 from ..weights import read_class_weight
 
 ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
-KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
+KEEP_PATH = ('sampler', 'batch_sampler')  # these need the report itself: the counts per image lie beside it
 
 
 def embed_stats(cfg: Any) -> list[str]:
-    """Replace every path of statistics or class weights that a type of mmimb is given by what the file holds.
+    """Replace the paths of statistics and class weights in a config, for types of mmimb, by the content of the files.
 
     Args:
         cfg: The config, changed in place. The dataset of ``train_dataloader`` is built if there is something to compare.

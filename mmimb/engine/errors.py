@@ -1,6 +1,7 @@
-"""What the tools print when something expected goes wrong: one line, and exit status 2."""
+"""Errors that a user can mend: one line, and exit status 2."""
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -9,10 +10,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from .unknown_types import unknown_type
+
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
 EXIT_STATUS = 2
-LOST_PEER = ('closed by peer', 'reset by peer')  # how gloo says that another process is gone
+LOST_PEER = ('closed by peer', 'reset by peer')  # in gloo's message when another process is gone
 OWN_MODULES = ('mmimb', 'tools', '__main__')
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of a file
 REFUSALS = (ValueError, TypeError, KeyError, RuntimeError, AssertionError)  # of other packages
 
 
@@ -68,6 +72,10 @@ def describe(error: BaseException) -> str:
         text = text.strip().splitlines()[-1].removeprefix(f'{type(error).__name__}: ')
         own = '`' in text
     text = ' '.join(text.split())
+    if _by_registry(error) and (line := unknown_type(text)) is not None:
+        return line
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        return f'{text}: {_written(error)!r}'
     if not text:
         return f'{type(error).__name__} (MMIMB_TRACEBACK=1 shows where)'
     if own or _by_registry(error) or not isinstance(error, REFUSALS):
@@ -87,6 +95,12 @@ def _is_expected(error: Exception) -> bool:
 
 def _by_registry(error: BaseException) -> bool:
     return isinstance(error, (KeyError, RuntimeError)) and _module(_innermost(error)).startswith('mmengine.registry')
+
+
+def _written(error: BaseException) -> str:
+    """Return the file that was being written, which the error of a full disk does not name; ``'?'`` if it cannot be told."""
+    places = (frame.f_locals.get(name) for frame in reversed([*_frames(error)]) for name in ('filepath', 'path', 'filename'))
+    return next((str(place) for place in places if isinstance(place, (str, os.PathLike))), '?')
 
 
 def _empty_dataset(error: BaseException | None) -> Any:

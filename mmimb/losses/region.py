@@ -53,6 +53,7 @@ class RegionLoss(SegLoss):
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         prob = logits.sigmoid() if self.sigmoid else logits.softmax(1)
         positive = positive_channels(logits, target)
+        weight = weight.unsqueeze(1) if weight is not None and valid.ndim == prob.ndim else weight
         pixel = valid.to(prob.dtype) if weight is None else torch.where(valid, weight.to(prob.dtype), 0)
         terms, counts = self.per_class(prob, positive, pixel)
         counts = occurring(prob, positive, valid) if counts is None else counts
@@ -108,6 +109,10 @@ class LovaszLoss(RegionLoss):
     """
 
     has_formula = False  # and so there is no kernel
+
+    @property
+    def needs_one_label(self) -> str:
+        return 'its errors are counted pixel by pixel'
 
     @property
     def obstacle(self) -> str:

@@ -28,19 +28,20 @@ def flat_scores(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
     """Return the means and the scores of every class in percent, NaN where undefined.
 
     Args:
-        confusion: ``(C, C)`` counts, rows = label, columns = prediction.
+        confusion: ``(C, C)`` counts, rows = label, columns = prediction; a further row and column stand for no class.
         classes: Class names.
         groups: Class ids of every group.
         iou_metrics: Which scores besides IoU.
         beta: Of the F-score.
     """
-    iou, accuracy, precision, overall = scores(confusion)
+    *rows, overall = scores(confusion)
+    iou, accuracy, precision = (row[:len(classes)] for row in rows)
     means = {'mIoU': iou, 'mAcc': accuracy, 'aAcc': overall, **{f'mIoU_{name}': iou[ids] for name, ids in groups.items()}}
     of_class = {'IoU': iou, 'Acc': accuracy, 'Precision': precision}
     if 'mDice' in iou_metrics:
-        means['mDice'] = of_class['Dice'] = f_score(confusion)
+        means['mDice'] = of_class['Dice'] = f_score(confusion)[:len(classes)]
     if 'mFscore' in iou_metrics:
-        means['mFscore'] = of_class['Fscore'] = f_score(confusion, beta)
+        means['mFscore'] = of_class['Fscore'] = f_score(confusion, beta)[:len(classes)]
         means.update(mPrecision=precision, mRecall=accuracy)
     found = {key: _percent(values) for key, values in means.items()}
     for key, values in of_class.items():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..checks import number
 from ..functional import confusion_matrix
+from ..padding import is_padding
 from ..registry import METRICS
 from ..stats import ClassStats
 from ..stats.class_stats import StatsSource
@@ -114,7 +115,7 @@ class LongTailIoUMetric(BaseMetric):
     def keys(self) -> list[str]:
         """Return the keys of every evaluation, for the classes of ``dataset_meta``."""
         classes, groups = self._resolve()
-        nothing = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+        nothing = torch.zeros(self._rows, self._rows, dtype=torch.int64)
         return list(self._prefixed(flat_scores(nothing, classes, groups, self.iou_metrics, self.beta)))
 
     def class_groups(self) -> dict[str, list[str]]:
@@ -127,26 +128,33 @@ class LongTailIoUMetric(BaseMetric):
         if 'gt_sem_seg' not in sample:
             raise ValueError(f"{name}: `data_samples` must hold `gt_sem_seg`, got none; mmseg's IoUMetric(format_only=True, "
                              "output_dir='...') writes predictions for a split without labels")
-        pred = sample['pred_sem_seg']['data'].squeeze()
-        label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
-        num_classes = len(self._resolve()[0])  # wrong statistics fail here, on every rank, not after an hour of testing
-        if pred.device.type != 'cpu' and _out_of_range(pred, label, num_classes, self.ignore_index):
-            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
+        self._resolve()  # wrong statistics fail here, on every rank, not after an hour of testing
         try:
-            return confusion_matrix(pred, label, num_classes, self.ignore_index)
+            return self._confusion(sample)
         except ValueError as error:
             raise ValueError(f'{name}: {error} (`target` is the label file, `pred` the model)') from error
 
+    @property
+    def _rows(self) -> int:
+        """Rows of the matrix that is counted; scores are those of the first C."""
+        return len(self._resolve()[0])
+
+    def _confusion(self, sample: Mapping[str, Any]) -> Tensor:
+        """Return the counts of an image, rows = label, columns = prediction."""
+        pred = sample['pred_sem_seg']['data'].squeeze()
+        label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
+        if pred.device.type != 'cpu' and _out_of_range(pred, label, self._rows, self.ignore_index):
+            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
+        return confusion_matrix(pred, label, self._rows, self.ignore_index)
+
     def _without_padding(self, size: int) -> tuple[Tensor, int]:
         """Return the counts of this rank and its number of images; only the last one can be padding."""
-        rank, world_size = get_dist_info()
-        num_classes = len(self._resolve()[0])
         parts = [] if self._total is None else [self._total]
-        padded = rank + (self._images - 1) * world_size >= size
+        padded = self._last is not None and is_padding(self._images - 1, size)
         if self._last is not None and not padded:
             parts.append(self._last)
-        counts = torch.stack(parts).sum(0) if parts else torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        return counts, self._images - int(padded and self._last is not None)
+        counts = torch.stack(parts).sum(0) if parts else torch.zeros(self._rows, self._rows, dtype=torch.int64)
+        return counts, self._images - int(padded)
 
     def _prefixed(self, metrics: Mapping[str, float]) -> dict[str, float]:
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else dict(metrics)

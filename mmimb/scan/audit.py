@@ -1,4 +1,4 @@
-"""From what each file shows to what the whole list shows: the findings of a report."""
+"""The findings of a report: problems of single files, and those that only the whole list shows, such as duplicates."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -73,12 +73,12 @@ def finding_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def number_of_findings(found: Mapping[str, Any]) -> int:
-    """Return how many there are, notes apart."""
+    """Return the number of errors and warnings; notes do not count."""
     return sum(entry['total'] for entry in found.values() if entry['severity'] != NOTE)
 
 
 def _groups(digests: Array) -> Iterator[Array]:
-    """Yield the rows of every digest that occurs more than once; a row of zeros is no digest."""
+    """Yield, for every digest that occurs more than once, its rows. A row of zeros stands for an unread file."""
     rows = np.flatnonzero(digests.any(1))
     keys = np.ascontiguousarray(digests[rows]).view(f'V{digests.shape[1]}').reshape(-1)
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -89,7 +89,7 @@ def _groups(digests: Array) -> Iterator[Array]:
 
 
 def _duplicates(part: Part, about: str) -> Iterator[Entry]:
-    """Name every file whose content an earlier one of the list has; one file that is listed twice is no duplicate."""
+    """Yield every file that has the content of an earlier one. A file that is listed twice is no duplicate."""
     digests = getattr(part.records, f'{about}_digest')[:part.manifest.listed]
     copies = [(int(row), int(group[0])) for group in _groups(digests) for row in group[1:]]
     for row, first in sorted(copies):

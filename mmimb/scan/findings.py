@@ -1,4 +1,4 @@
-"""Every finding of the label audit: how bad it is, which file it is about, and what it means in a line."""
+"""The kinds of findings of the label audit: their severity, the file they are about, and a title."""
 from __future__ import annotations
 
 from typing import NamedTuple

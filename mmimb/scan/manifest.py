@@ -1,4 +1,4 @@
-"""What a scan is about, known before a file is read: two scans with the same manifest can be joined."""
+"""What is scanned and how, known before a file is read. Parts of scans with equal manifests can be joined."""
 from __future__ import annotations
 
 import hashlib
@@ -21,10 +21,10 @@ class Manifest:
     Args:
         classes: Class names, in label order.
         provenance: What the report says about where its counts come from.
-        listed: Images that are scanned; their positions come first.
-        total: All positions: the images of another split, which is only searched for the same files, follow.
-        other_split: Its name.
-        other_fingerprint: The SHA-256 of its list.
+        listed: Number of images that are counted. They have the positions from 0 on.
+        total: Number of all positions. Those from ``listed`` on are images of the other split, which are only compared.
+        other_split: Name of the other split.
+        other_fingerprint: SHA-256 of its list of files.
         unlisted: Label files that no image belongs to.
         notes: What cannot be checked in this dataset.
     """
@@ -43,7 +43,7 @@ class Manifest:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def digest(self) -> str:
-        """Return the SHA-256 of everything above."""
+        """Return the SHA-256 of all fields."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
@@ -92,7 +92,7 @@ def _notes(parts: list[Any], chains: Sequence[LabelChain]) -> Iterator[str]:
 
 
 def _unlisted(parts: list[Any], files: LabelFiles) -> Iterator[str]:
-    """Yield the label files below the folders of datasets that list their images by folder and have no image for them."""
+    """Yield the label files without an image, for datasets that take all images of a folder."""
     known = set(files.labels)
     for leaf, root in zip(parts, root_names(parts), strict=True):
         folder = (getattr(leaf, 'data_prefix', None) or {}).get('seg_map_path')

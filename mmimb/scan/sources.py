@@ -1,4 +1,4 @@
-"""Which label files a dataset trains on, and which of its own transforms read them."""
+"""The label files that a dataset trains on, and the transforms of its pipeline that read them."""
 from __future__ import annotations
 
 import hashlib
@@ -135,7 +135,7 @@ def hash_names(names: Iterable[str]) -> str:
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
-    """Return the class names that a dataset or wrapper tells of itself, in label order; None if it tells none."""
+    """Return the class names in the ``metainfo`` of a dataset or wrapper, in label order; None if there are none."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return tuple(classes) if classes else None
 
@@ -212,14 +212,14 @@ def is_label_loader(transform: Any) -> bool:
 
 
 def image_loader(leaf: Any) -> Any:
-    """Return the LoadImageFromFile of the dataset's pipeline; None if it loads images in another way."""
+    """Return the LoadImageFromFile of the dataset's pipeline; None if another transform loads its images."""
     from mmcv.transforms import LoadImageFromFile
 
     return next((t for t in flat(leaf.pipeline) if type(t) is LoadImageFromFile), None)
 
 
 def is_plain(loaders: list[Any]) -> bool:
-    """Whether labels are loaded by mmseg's own LoadAnnotations and nothing else: what it does is then known."""
+    """Whether mmseg's own LoadAnnotations is the only label loading, so that the scanner can decode the file itself."""
     from mmseg.datasets.transforms import LoadAnnotations
 
     return len(loaders) == 1 and type(loaders[0]) is LoadAnnotations
