@@ -148,7 +148,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
     from mmimb.scan.report import describe_run, write_report
     from mmimb.scan.scan import finish
@@ -162,6 +162,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
+    if crops is not None:
+        add_crop_findings(found.audit, found.stats, crops)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]
