@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.engine.process import run_tool
+from mmimb.printable import printable
 from mmimb.signals import Stopped
 from mmimb.stack import require_stack
 
@@ -156,7 +157,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 
     run = describe_run(seconds, getattr(args, 'workers', None))
     if not part.complete:
-        print('wrote', *write_part(part, out, run))
+        print('wrote', *map(printable, write_part(part, out, run)))
         print(f'this is a part, {len(part.records)} of {part.manifest.total} images, with {len(part.records.problems)} '
               'findings that `merge` will name; all are joined by: '
               'scan_dataset.py merge PART … --out FILE.json')
@@ -174,8 +175,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
         write_files({(page := Path(args.html)): render(source)})
         written.append(page)
     show(source)
-    print('wrote', *written, flush=True)
-    problems = [] if crops is None else [f'crops: {problem}' for problem in crops.problems]
+    print('wrote', *map(printable, written), flush=True)
+    problems = [] if crops is None else [printable(f'crops: {problem}') for problem in crops.problems]
     findings = number_of_findings(found.audit) + len(problems)
     lines = [*finding_lines(found.audit), *problems, *([f'{findings} findings'] if findings else [])]
     print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
@@ -193,7 +194,8 @@ def main() -> int:
     try:
         return merge(args, scheme) if merging else scan(args, scheme)
     except BadLabelsError as error:
-        print(*error.problems, f'error: {error}; nothing was written', sep='\n', file=sys.stderr)
+        lines = [*error.problems, f'error: {error}; nothing was written']
+        print(*map(printable, lines), sep='\n', file=sys.stderr)
         return EXIT_FINDINGS
 
 

@@ -133,6 +133,7 @@ def build_test_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
 
     class TestRunner(Runner):
         """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
@@ -141,7 +142,9 @@ def build_test_runner(cfg: Any) -> Any:
             pass
 
     with refused_pickles():
-        return TestRunner.from_cfg(cfg)
+        runner = TestRunner.from_cfg(cfg)
+    runner.logger.addFilter(PrintableFilter())
+    return runner
 
 
 def _hook(correction: Any, low_memory: bool) -> Any:

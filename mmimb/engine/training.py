@@ -104,11 +104,13 @@ def build_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
     from ..workers import steady_workers
     from .low_memory import LowMemoryHook
     with refused_pickles():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)
+    runner.logger.addFilter(PrintableFilter())
     runner.register_hook(LowMemoryHook())
     return runner
 

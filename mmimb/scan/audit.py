@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..printable import printable
 from ..stats import ClassStats
 from ..stats.npz import Array
 from .crops import CropCounts
@@ -66,7 +67,7 @@ def finding_lines(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, entry in found.items():
         head = f'{entry["severity"]}: {name}: '
-        lines += [head + ': '.join(filter(None, (one['file'], one['detail']))) for one in entry['files']]
+        lines += [printable(head + ': '.join(filter(None, (one['file'], one['detail'])))) for one in entry['files']]
         if entry['total'] > len(entry['files']):
             lines.append(f'{head}and {entry["total"] - len(entry["files"])} more files')
     return lines
