@@ -100,7 +100,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     offsets = offsets - offsets.mean()
     after = float(goal.value(contest.counts(offsets).sum()))
     strength = None if best.family == 'prior' else best.strength
-    return Tuning(offsets, best.family, best.anchor * fit.tau, strength, best.gain, best.interval, before, after, unit,
+    return Tuning(offsets, best.family, best.anchor * fit.tau + 0.0, strength, best.gain, best.interval, before, after, unit,
                   str(goal), tuple(ways), sample.num_groups)
 
 
