@@ -128,6 +128,14 @@ def test_bad_file(main, capsys, tmp_path, case):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['bad.json', 'ok.json']
 
 
+def test_models_of_other_classes_are_not_compared(main, capsys, tmp_path):
+    first, second = dict(result(CE), model_classes=CLASSES), dict(result(MSE), model_classes=['x', *CLASSES[1:]])
+    a, b = write(tmp_path / 'a.json', first), write(tmp_path / 'b.json', second)
+    for specs in ([f'a={a}', f'b={b}'], [f'a={a},{b}']):
+        assert '`model_classes` must be the same in all files' in fails(main, capsys, *specs)
+    main([f'a={a}', f'b={write(tmp_path / "c.json", result(MSE))}'])  # unknown
+
+
 def test_foreign_metrics_and_undefined_scores_are_fine(main, capsys, tmp_path):
     data = metrics(**{'time': 0.3, 'mDice': None, 'mIoU_tail': float('nan'), 'Acc.car': None, 'Precision.car': float('nan')})
     main([f'a={write(tmp_path / "a.json", data)}', '--csv', str(tmp_path / 'x.csv')])

@@ -187,6 +187,23 @@ def test_a_missing_validation_under_dynamic_intervals() -> None:
     assert not ValidationSource().missed(resumed, measured=15)
 
 
+@pytest.mark.parametrize('gain', [0.5, 1])
+def test_scores_settle_by_default_and_swing_with_the_latest_measurement_only(gain) -> None:
+    """Two classes between which the model shifts by ``gain`` times the logarithm of the ratio of their weights."""
+    swing = {}
+    for momentum in (0, HoldoutSource(dict(dataset=None)).momentum, ValidationSource().momentum):
+        weight, meter, scores = DifficultyBalanced(2), DifficultyMeter(2, momentum), []
+        for _ in range(40):
+            shift = gain * (weight.weight[0] / weight.weight[1]).log()
+            recall = torch.stack([shift + 3, -shift - 1]).sigmoid()
+            meter.counts += torch.stack([1e6 * recall, torch.full((2,), 1e6), 1e6 * recall]).long()
+            weight.update(meter.close()[0][0])
+            scores.append(recall[0].item())
+        swing[momentum] = max(scores[-6:]) - min(scores[-6:])
+    assert swing.pop(0) > 0.8
+    assert max(swing.values()) < 0.01
+
+
 def test_a_large_exponent_is_finite() -> None:
     weight = DifficultyBalanced(3, tau=170)
     weight.update(torch.ones(3))

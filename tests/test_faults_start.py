@@ -13,6 +13,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from support.tiny_run import CLASSES, environment, error_line, make_config, make_dataset, make_report, refused, tool
 
+from mmimb.engine.check_classes import check_classes
 from mmimb.engine.config import read_config
 from mmimb.engine.embed_stats import embed_stats
 from mmimb.engine.errors import one_line_errors
@@ -43,7 +44,7 @@ def test_keys_that_save_best_can_use(tiny_config, key) -> None:
 
 @pytest.mark.parametrize(('key', 'near'), [('mIoU_tial', 'mIoU_tail'), ('IoU.sing', 'IoU.sign'), ('miou', 'mIoU')])
 def test_an_unknown_key_of_save_best_is_refused_with_the_nearest(tiny_config, key, near) -> None:
-    with pytest.raises(ValueError, match=rf"`default_hooks.checkpoint.save_best` must be .*got '{key}'; did you mean '{near}'"):
+    with pytest.raises(ValueError, match=rf"`default_hooks\.checkpoint\.save_best` must .*got '{key}'; did you mean '{near}'"):
         checked(tiny_config, f'default_hooks.checkpoint.save_best={key}')
     line = error_line(refused('train.py', tiny_config, '--cfg-options', f'default_hooks.checkpoint.save_best={key}'))
     assert near in line
@@ -64,7 +65,7 @@ def test_equal_keys_of_two_evaluators(tiny_config) -> None:
     cfg = read_config(str(tiny_config))
     ours, stock = dict(cfg.val_evaluator), {'type': 'IoUMetric', 'iou_metrics': ['mDice']}
     cfg.val_evaluator = [ours, stock]
-    with pytest.raises(ValueError, match=r"`val_evaluator` .*'aAcc' of mmimb.LongTailIoUMetric and of IoUMetric.*`prefix`"):
+    with pytest.raises(ValueError, match=r"`val_evaluator` must .*'aAcc' of mmimb.LongTailIoUMetric and of IoUM.*`prefix`"):
         check_evaluators(cfg)
     cfg.test_evaluator = cfg.val_evaluator
     with pytest.raises(ValueError, match='`test_evaluator` must'):
@@ -245,3 +246,43 @@ for loader in (train_dataloader, val_dataloader, test_dataloader):
     result = tool('doctor.py', config, '--only', 'config', cwd=ROOT)
     assert result.returncode == 1
     assert 'gdal' in result.stdout
+
+
+def classes_checked(config, *overrides: str) -> list[str]:
+    return check_classes(read_config(str(config), overrides=overrides))
+
+
+def test_heads_with_another_number_of_classes(tiny_config, tmp_path, root) -> None:
+    assert classes_checked(tiny_config) == []
+    warning, = classes_checked(tiny_config, 'model.decode_head.num_classes=5')
+    assert '`model.decode_head.num_classes` is 5' in warning
+    assert 'has 3 classes' in warning
+    with pytest.raises(ValueError, match=r'`model\.decode_head\.num_classes` must be above .*got 2 and label 2 in .*labels'):
+        classes_checked(tiny_config, 'model.decode_head.num_classes=2')
+    stock = make_config(tmp_path / 'stock.py', root, tmp_path / 'stats.json',
+                        "model['decode_head'].update(num_classes=2, loss_decode=dict(type='CrossEntropyLoss'))\n")
+    assert 'label 2 in' in error_line(refused('train.py', stock))
+    ignored = ('model.decode_head.num_classes=2', 'model.decode_head.ignore_index=2')
+    with pytest.raises(ValueError, match='label 255'):
+        classes_checked(tiny_config, *ignored)
+
+
+def test_heads_with_fewer_classes_that_still_train(tmp_path) -> None:
+    """The last class has no labels, as in Mapillary; an auxiliary head tells edges from the rest, as in STDC."""
+    import cv2
+    root = make_dataset(tmp_path / 'data')
+    for file in (root / 'labels').iterdir():
+        label = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        label[label == 2] = 1
+        cv2.imwrite(str(file), label)
+    config = make_config(tmp_path / 'tiny.py', root, make_report(tmp_path / 'stats.json'), '''
+model['decode_head'] = [dict(model['decode_head'], num_classes=2), dict(model['decode_head'], num_classes=2)]
+model['auxiliary_head'] = dict(model['decode_head'][0], num_classes=1)
+''')
+    warnings = classes_checked(config)
+    assert [one.split()[0] for one in warnings] == [f'`model.decode_head[{i}].num_classes`' for i in (0, 1)]
+    two = make_config(tmp_path / 'two.py', make_dataset(tmp_path / 'other'), tmp_path / 'stats.json', '''
+model['decode_head'] = [dict(model['decode_head'], num_classes=2), dict(model['decode_head'], num_classes=3)]
+''')
+    warning, = classes_checked(two)  # it does not predict
+    assert 'decode_head[0]' in warning

@@ -6,9 +6,10 @@ import itertools
 import numpy as np
 import pytest
 
+from mmimb.analysis.offset_evidence import student, witnesses
 from mmimb.analysis.offset_objective import Counts, Objective
 from mmimb.analysis.offset_search import Contest, ascend
-from mmimb.analysis.offsets import _student, _witnesses, tune
+from mmimb.analysis.offsets import tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
 GOALS = ['mIoU', 'mIoU_tail', 'mAcc', 'worst', 'mIoU=1,mIoU_tail=2,mAcc=0.5,worst=3']
@@ -165,22 +166,22 @@ def test_a_class_without_labels_neither_wins_nor_loses() -> None:
 
 @pytest.mark.parametrize(('freedom', 'quantile'), [(2, 2.920), (3, 2.353), (5, 2.015), (10, 1.812), (100, 1.660)])
 def test_the_interval_knows_how_few_groups_there_are(freedom, quantile) -> None:
-    assert _student(freedom) == pytest.approx(quantile, rel=0.015)
+    assert student(freedom) == pytest.approx(quantile, rel=0.015)
 
 
-@pytest.mark.parametrize(('more', 'witnesses'), [
+@pytest.mark.parametrize(('more', 'number'), [
     ([[0, 0], [2, 0], [2, 0]], 3),
     ([[0, 2], [0, 0], [0, 0]], 2),  # one group, counted as two
     ([[2, 0.2], [2, 0], [2, 0]], None),
 ])
-def test_a_gain_rests_on_the_groups_that_hold_its_classes(more, witnesses) -> None:
+def test_a_gain_rests_on_the_groups_that_hold_its_classes(more, number) -> None:
     base = Counts(*np.array([[[5., 2], [5, 0], [5, 0]], [[10, 5], [10, 0], [10, 0]], [[10, 5], [10, 0], [10, 0]]]))
-    if witnesses is None:
+    if number is None:
         share = [21 / 39 - 15 / 45, 2.2 / 7.8 - 2 / 8]
-        witnesses = sum(share) / (share[0] / 3 + share[1] / 1)
-        assert witnesses > 2
+        number = sum(share) / (share[0] / 3 + share[1] / 1)
+        assert number > 2
     hits = np.add(base.hits, more)
-    assert _witnesses(Counts(hits, base.labels, base.predicted), base, Objective.of('mIoU')) == pytest.approx(witnesses)
+    assert witnesses(Counts(hits, base.labels, base.predicted), base, Objective.of('mIoU')) == pytest.approx(number)
 
 
 @pytest.mark.parametrize('goal', GOALS)

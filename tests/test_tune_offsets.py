@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from support.tiny_run import (
     tool,
 )
 
+from mmimb.analysis.offset_objective import Objective
+from mmimb.analysis.offset_table import tuning_sentence, tuning_table
 from mmimb.engine.evaluation import TestOptions, evaluate
 from mmimb.engine.tuned_file import RECORD
-from mmimb.engine.tuning import TuneOptions, TuneResult, tune_checkpoint, undo_offsets
+from mmimb.engine.tuning import TuneOptions, tune_checkpoint, undo_offsets
+from mmimb.engine.tuning_run import TuneResult, confirmed
 
 EXTRA = '''
 model['decode_head']['loss_decode'] = dict(type='mmimb.CrossEntropyLoss')
@@ -158,6 +162,28 @@ def test_no_change_leaves_the_bits_alone(trained, tmp_path) -> None:
     assert result.tuning.before == result.tuning.after == 100
     assert same_weights(tmp_path / 'out.pth', tmp_path / 'calm.pth')
     assert load(tmp_path / 'out.pth')[RECORD]['family'] == 'none'
+
+
+def test_offsets_that_all_pixels_do_not_bear_out_are_dropped(trained) -> None:
+    goal = Objective.of('mIoU')
+    result = trained.result
+    tuning, counts, (notice, ) = confirmed(result.tuning, result.after, result.before, goal)
+    assert (tuning.changed, counts is result.after, tuning.before, tuning.after) == (False, True, *2 * [result.tuning.after])
+    assert not tuning.offsets.any()
+    assert notice.endswith('on all pixels: no change')
+
+
+def test_the_table_and_the_sentence(trained) -> None:
+    result = trained.result
+    table = tuning_table(result.tuning, result.classes, result.before, result.after).splitlines()
+    assert [line.split()[0] for line in table] == ['class', 'road', 'car', 'sign']
+    hits, labels = result.before.hits[2], result.before.labels[2]
+    assert f'{100 * hits / labels:.2f} > ' in table[3]
+    assert f'{result.tuning.offsets[2]:+.3f}' in table[3]
+    text = tuning_sentence(result.tuning)
+    assert f'{result.tuning.gain:+.2f} points (90 % interval {result.tuning.interval[0]:+.2f} to' in text
+    assert f'{result.tuning.before:.2f} > {result.tuning.after:.2f}' in text
+    assert 'No change' in tuning_sentence(replace(result.tuning, family='none'))
 
 
 def test_notices(trained) -> None:

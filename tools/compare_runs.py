@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.engine.process import run_tool
+from mmimb.printable import printable
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Console(width=width).print(table)
     print(*verdict(runs), sep='\n\n')
     for path in files:
-        print(f'\nwrote {path}')
+        print(f'\nwrote {printable(path)}')
     return 0
 
 

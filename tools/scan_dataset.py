@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
 from mmimb.engine.process import run_tool
+from mmimb.printable import printable
 from mmimb.signals import Stopped
 from mmimb.stack import require_stack
 
@@ -148,7 +149,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
     from mmimb.scan.report import describe_run, write_report
     from mmimb.scan.scan import finish
@@ -156,12 +157,14 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
 
     run = describe_run(seconds, getattr(args, 'workers', None))
     if not part.complete:
-        print('wrote', *write_part(part, out, run))
+        print('wrote', *map(printable, write_part(part, out, run)))
         print(f'this is a part, {len(part.records)} of {part.manifest.total} images, with {len(part.records.problems)} '
               'findings that `merge` will name; all are joined by: '
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
+    if crops is not None:
+        add_crop_findings(found.audit, found.stats, crops)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]
@@ -172,8 +175,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
         write_files({(page := Path(args.html)): render(source)})
         written.append(page)
     show(source)
-    print('wrote', *written, flush=True)
-    problems = [] if crops is None else [f'crops: {problem}' for problem in crops.problems]
+    print('wrote', *map(printable, written), flush=True)
+    problems = [] if crops is None else [printable(f'crops: {problem}') for problem in crops.problems]
     findings = number_of_findings(found.audit) + len(problems)
     lines = [*finding_lines(found.audit), *problems, *([f'{findings} findings'] if findings else [])]
     print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
@@ -191,7 +194,8 @@ def main() -> int:
     try:
         return merge(args, scheme) if merging else scan(args, scheme)
     except BadLabelsError as error:
-        print(*error.problems, f'error: {error}; nothing was written', sep='\n', file=sys.stderr)
+        lines = [*error.problems, f'error: {error}; nothing was written']
+        print(*map(printable, lines), sep='\n', file=sys.stderr)
         return EXIT_FINDINGS
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .offset_evidence import LEVEL
 from .offset_objective import Counts
-from .offsets import LEVEL, Tuning
+from .offsets import Tuning
 
 
 def tuning_table(tuning: Tuning, classes: Sequence[str], before: Counts, after: Counts) -> str:

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from .offset_evidence import Candidate, group_draws, measured, split_groups
 from .offset_objective import Counts, Objective
 from .offset_search import Contest, ascend
 from .score_sample import ScoreSample
@@ -17,37 +18,8 @@ TAUS = np.arange(-1.5, 1.51, 0.125)
 ANCHORS = (0.0, 0.5, 1.0)  # of the prior part, to which offsets are shrunk
 STRENGTHS = (math.inf, 30.0, 10.0, 3.0, 1.0)  # groups with a class at which its own offset has half a say
 FOLDS = 5
-DRAWS = 1000
-LEVEL = 90.0  # percent of the interval
-NORMAL = 1.6448536269514722  # quantile of the normal distribution at that level
 LEAST_GAIN = 0.25  # percent points, below which a model is not worth changing
 CALIBRATION_PIXELS = 100_000
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way to choose offsets, as cross-validation sees it.
-
-    Args:
-        anchor: Share of the prior part that offsets are shrunk to.
-        strength: Groups with a class at which its own offset has half a say; infinite: the prior part alone, 0: none of it.
-        gain: Of the objective, in percent points.
-        interval: Of the gain.
-    """
-
-    anchor: float
-    strength: float
-    gain: float = 0.0
-    interval: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def family(self) -> str:
-        return 'prior' if math.isinf(self.strength) else 'shrunk' if self.strength else 'per-class'
-
-    @property
-    def name(self) -> str:
-        names = {'prior': f'{self.anchor:g} prior', 'shrunk': f'shrunk {self.strength:g} to {self.anchor:g} prior'}
-        return names.get(self.family, self.family)
 
 
 @dataclass(frozen=True)
@@ -115,9 +87,9 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     contest = Contest.of(sample, SPAN * unit)
     base = contest.counts(np.zeros(sample.num_classes))
     search = _Search(contest, goal, log_share * unit, MARGIN * unit)
-    fold = _folds(base.labels > 0, folds)
-    draws = _draws(sample.num_groups)
-    ways = [_measured(way, counts, base, goal, draws) for way, counts in _cross_validated(search, base, fold).items()]
+    fold = split_groups(base.labels > 0, folds)
+    draws = group_draws(sample.num_groups)
+    ways = [measured(way, counts, base, goal, draws) for way, counts in _cross_validated(search, base, fold).items()]
     best = max(ways, key=lambda way: way.interval[0])
     before = float(goal.value(base.sum()))
     if not (best.interval[0] > 0 and best.gain >= LEAST_GAIN):
@@ -128,7 +100,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     offsets = offsets - offsets.mean()
     after = float(goal.value(contest.counts(offsets).sum()))
     strength = None if best.family == 'prior' else best.strength
-    return Tuning(offsets, best.family, best.anchor * fit.tau, strength, best.gain, best.interval, before, after, unit,
+    return Tuning(offsets, best.family, best.anchor * fit.tau + 0.0, strength, best.gain, best.interval, before, after, unit,
                   str(goal), tuple(ways), sample.num_groups)
 
 
@@ -181,48 +153,6 @@ def _cross_validated(search: _Search, base: Counts, fold: np.ndarray) -> dict[Ca
         for way, counts in found.items():
             found[way] = counts + part.counts(fit.offsets(way))
     return found
-
-
-def _measured(way: Candidate, counts: Counts, base: Counts, goal: Objective, draws: np.ndarray) -> Candidate:
-    gain = float(goal.value(counts.sum()) - goal.value(base.sum()))
-    drawn = goal.value(counts.times(draws)) - goal.value(base.times(draws))
-    witnesses = _witnesses(counts, base, goal)
-    half = _student(witnesses - 1) * float(np.nanstd(drawn)) * (witnesses / (witnesses - 1)) ** 0.5
-    return replace(way, gain=gain, interval=(gain - half, gain + half))
-
-
-def _folds(present: np.ndarray, folds: int) -> np.ndarray:
-    """Return the ``(G,)`` fold of each group: those with the rarest classes are dealt first, so that they are spread."""
-    if len(present) < 2:
-        raise ValueError(f'`groups` must be at least two for a cross-validation, got {len(present)}')
-    frequency = np.where(present.sum(0) > 0, present.sum(0), np.iinfo(np.int64).max)
-    rarest = np.where(present, frequency, frequency.max()).argmin(1)
-    order = np.lexsort((np.arange(len(present)), rarest, frequency[rarest]))
-    fold = np.empty(len(present), np.int64)
-    fold[order] = np.arange(len(present)) % min(max(2, folds), len(present))
-    return fold
-
-
-def _witnesses(counts: Counts, base: Counts, goal: Objective) -> float:
-    """Return how many groups a gain rests on, at least 2: the harmonic mean over classes, each by its share in the gain.
-
-    A class that is in two groups is measured twice, however many other groups there are.
-    """
-    share = np.abs(goal.parts(counts.sum()) - goal.parts(base.sum()))
-    present = np.maximum((base.labels > 0).sum(0), 1)
-    return max(2.0, float(share.sum() / (share / present).sum())) if share.any() else 2.0
-
-
-def _student(freedom: float) -> float:
-    """Return Student's quantile at :data:`LEVEL` (Cornish-Fisher; 1.5 % too small for 2 degrees, less for more)."""
-    z, v = NORMAL, freedom
-    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    return z + sum(term / v**(i + 1) for i, term in enumerate(terms))
-
-
-def _draws(groups: int) -> np.ndarray:
-    """Return ``(B, G)``: how often each group is in each of B samples with replacement; the same at every call."""
-    return np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), DRAWS).astype(np.float64)
 
 
 def _log_share(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
+from .image_list import read_list
+
+LOOKED_AT = 500  # files of a folder, where those that are wanted are not there
 FOLDERS = {'img_path': 'img_suffix', 'seg_map_path': 'seg_map_suffix'}
 
 
@@ -24,6 +28,7 @@ class _Entry:
     shown: str  # below the data root
     argument: str
     state: str
+    hint: str = ''
 
     @property
     def found(self) -> bool:
@@ -51,7 +56,7 @@ def check_layout(dataset_cfg: Mapping[str, Any], where: str = 'train_dataloader.
         missing = [entry for entry in entries if not entry.found]
         if missing:
             raise LayoutError(f'`{where}` must find the files of {type(dataset).__name__} at its `data_root`, '
-                              f'got {", ".join(f"{e.state}: {e.path}" for e in missing)}', _tree(root, entries))
+                              f'got {", ".join(f"{e.state}: {e.path}{e.hint}" for e in missing)}', _tree(root, entries))
 
 
 def unlisted_dataset(cfg: Mapping[str, Any]) -> Any:
@@ -119,21 +124,9 @@ def _entries(dataset: Any, root: str, where: str, *, with_labels: bool) -> list[
     for key in FOLDERS if with_labels else ('img_path', ):
         folder, suffix = (folders[key] or '').rstrip('/'), getattr(dataset, FOLDERS[key])
         state = _state(folder, suffix, stems, listing=key == 'img_path' and isinstance(stems, _Walk))
-        shown = f'{_below(folder, root) or "."}/*{suffix}'
-        entries.append(_Entry(f'{folder}/*{suffix}' if 'folder' not in state else folder, shown, f'data_prefix.{key}', state))
+        shown, path = f'{_below(folder, root) or "."}/*{suffix}', f'{folder}/*{suffix}' if os.path.isdir(folder) else folder
+        entries.append(_Entry(path, shown, f'data_prefix.{key}', state, _hint(folder, suffix, stems, state)))
     return entries
-
-
-def read_list(path: str, where: str) -> list[str]:
-    """Return the names of a list of images, one a line.
-
-    Raises:
-        ValueError: There is none.
-    """
-    names = [line.strip() for line in Path(path).read_text(encoding='utf-8').splitlines() if line.strip()]
-    if not names:
-        raise ValueError(f'`{where}` must list at least one image, got the empty file {path!r}')
-    return names
 
 
 class _Walk:
@@ -161,6 +154,19 @@ def _state(folder: str, suffix: str, stems: Iterable[str], *, listing: bool) -> 
     if any(os.path.isfile(os.path.join(folder, stem + suffix)) for stem in rest):
         return 'found'
     return f'no file of any image (such as {first}{suffix})'
+
+
+def _hint(folder: str, suffix: str, stems: Iterable[str], state: str) -> str:
+    """Return what is there in place of the files that are wanted, if anything."""
+    if state == 'found' or not os.path.isdir(folder):
+        return ''
+    first = next(iter(stems), None)
+    if first is not None and os.path.isfile(os.path.join(folder, first)):
+        return f' (the list must name {first} without its extension)'
+    names = islice((name for _, _, files in os.walk(folder) for name in files if not name.startswith('.')), LOOKED_AT)
+    endings = Counter(os.path.splitext(name)[1] for name in names if not name.endswith(suffix))
+    found = ' and '.join(f'*{ending}' for ending, _ in endings.most_common(2) if ending)
+    return f' (but there are {found})' if found else ''
 
 
 def _tree(root: str, entries: Sequence[_Entry]) -> str:

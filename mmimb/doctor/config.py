@@ -12,6 +12,7 @@ def config() -> Answer:
     path = os.environ.get(CONFIG)
     if not path:
         return Answer(OK, 'none was given')
+    from ..engine.check_classes import check_classes
     from ..engine.check_losses import check_losses
     from ..engine.config import TRAIN_KEYS, check_datasets, read_config
     from ..engine.embed_stats import embed_stats
@@ -31,7 +32,7 @@ def config() -> Answer:
                     dataset[0]
             notices = embed_stats(cfg)
             check_losses(cfg)
-            notices += check_evaluators(cfg)
+            notices += check_classes(cfg) + check_evaluators(cfg)
     except (*EXPECTED, KeyError, AssertionError, RuntimeError) as error:
         detail = getattr(error, 'detail', '')
         return Answer(FAILURE, f'{path}: {describe(error)}', ' '.join(str(detail).split()) or 'correct the config or the path')

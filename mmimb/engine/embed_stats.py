@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ..scan.sources import dataset_classes
+from ..scan.sources import UnlistedError, dataset_classes
 from ..stats import ClassStats
 from ..weights import read_class_weight
 
@@ -89,11 +89,18 @@ class _Embedder:
 
     def _compare_split(self, stats: ClassStats, source: Any) -> None:
         expected = stats.provenance.get('fingerprint')
-        if expected is None or expected == self.fingerprint:
+        try:
+            if expected is None or expected == self.fingerprint:
+                return
+        except UnlistedError as error:
+            self._warn(f'`stats` cannot be compared with the training split ({error})')
             return
         name = 'the `stats` of the config' if isinstance(source, (Mapping, ClassStats)) else f'`stats` {str(source)!r}'
         warning = f'{name} were counted on another list of files than train_dataloader.dataset has; scan it again if you ' \
                   'train on another split than you meant to'
+        self._warn(warning)
+
+    def _warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ..printable import printable, printable_lines
 from .unknown_types import unknown_type
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError)
@@ -48,7 +49,8 @@ def one_line_errors() -> Iterator[None]:
         if not _is_expected(error):
             raise
         detail = getattr(error, 'detail', '')
-        sys.stderr.write(f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else ''))
+        text = f'error: {_rank()}{describe(error)}\n' + (f'{detail}\n' if isinstance(detail, str) and detail else '')
+        sys.stderr.write(printable_lines(text))
         sys.stderr.flush()
         raise SystemExit(EXIT_STATUS) from None
 
@@ -71,11 +73,11 @@ def describe(error: BaseException) -> str:
     if text.startswith('Caught ') and 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].removeprefix(f'{type(error).__name__}: ')
         own = '`' in text
-    text = ' '.join(text.split())
+    text = printable(' '.join(text.split()))
     if _by_registry(error) and (line := unknown_type(text)) is not None:
         return line
     if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
-        return f'{text}: {_written(error)!r}'
+        return f'{text}: {printable(_written(error))!r}'
     if not text:
         return f'{type(error).__name__} (MMIMB_TRACEBACK=1 shows where)'
     if own or _by_registry(error) or not isinstance(error, REFUSALS):

@@ -15,6 +15,7 @@ from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
+from .fit import fit_hook
 from .launch import leave_group, prepare_launch
 from .tuned_file import RECORD
 
@@ -38,6 +39,7 @@ class TestOptions:
         tau_normalization: Correct the classifier for the norms of its weights.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
         low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
+        allow_mismatch: Test a checkpoint although parameters of the decode head are missing in it.
     """
 
     __test__ = False  # pytest must not collect it
@@ -56,6 +58,7 @@ class TestOptions:
     tau_normalization: float | None = None
     tta: bool = False
     low_memory: bool = False
+    allow_mismatch: bool = False
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -63,7 +66,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
     Returns:
         ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
-        it), ``classes``, ``groups`` (class names by group) if a metric knows them, and the options that corrected the model.
+        it), ``classes`` of the dataset, ``model_classes`` (those that the model was trained on, if the checkpoint says them),
+        ``groups`` (class names by group) if a metric knows them, and the options that changed the model.
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
@@ -94,9 +98,11 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
+    fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch)
+    runner.register_hook(fit)
     with refused_pickles():
         metrics = runner.test()
-    report = _report(runner, metrics, options, content)
+    report = _report(runner, metrics, options, fit.meta or {})
     if options.out is not None and runner.rank == 0:
         write_json(options.out, report)
     leave_group()
@@ -127,6 +133,7 @@ def build_test_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
 
     class TestRunner(Runner):
         """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
@@ -135,7 +142,9 @@ def build_test_runner(cfg: Any) -> Any:
             pass
 
     with refused_pickles():
-        return TestRunner.from_cfg(cfg)
+        runner = TestRunner.from_cfg(cfg)
+    runner.logger.addFilter(PrintableFilter())
+    return runner
 
 
 def _hook(correction: Any, low_memory: bool) -> Any:
@@ -152,14 +161,17 @@ def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
             'correction adds to them']
 
 
-def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
-    meta = content.get('meta')
-    seed = meta.get('seed') if isinstance(meta, Mapping) else None
+def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta: Mapping[str, Any]) -> dict[str, Any]:
+    classes = list(dataset_classes(runner.test_dataloader.dataset) or ())
+    trained = _trained_classes(meta)
+    if trained and trained != classes:
+        runner.logger.warning(f'the model was trained on the classes {trained}, the dataset has {classes}')
+    seed = meta.get('seed')
     report = {'metrics': {key: float(value) if hasattr(value, '__float__') else value for key, value in metrics.items()},
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
-              'classes': list(dataset_classes(runner.test_dataloader.dataset) or ())}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory'):
+              'classes': classes, **({'model_classes': trained} if trained else {})}
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory', 'allow_mismatch'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:
@@ -168,6 +180,12 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
             report['groups'] = {name: list(members) for name, members in groups.items()}
             break
     return report
+
+
+def _trained_classes(meta: Mapping[str, Any]) -> list[str]:
+    dataset_meta = meta.get('dataset_meta')
+    classes = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else meta.get('CLASSES')  # of mmseg 0.x
+    return [str(name) for name in classes] if isinstance(classes, (list, tuple)) else []
 
 
 def _draw(cfg: Any, folder: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..signals import leave_on_signal
 from ..stack import require_stack
+from .check_classes import check_classes
 from .check_losses import check_losses
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
@@ -85,7 +86,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
     check_datasets(cfg, 'train', 'val')
     notices = embed_stats(cfg)
     check_losses(cfg)
-    notices += check_evaluators(cfg)
+    notices += check_classes(cfg) + check_evaluators(cfg)
     resume = options.resume
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or RESUME_LATEST
@@ -103,11 +104,13 @@ def build_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
     from ..workers import steady_workers
     from .low_memory import LowMemoryHook
     with refused_pickles():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)
+    runner.logger.addFilter(PrintableFilter())
     runner.register_hook(LowMemoryHook())
     return runner
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..dispatch import Upsample, check_fused, check_mode
+from ..dispatch import Upsample, check_mode
 from ..functional.argmax import resized_argmax
 from ..functional.resizing import Resizing
 from ..functional.upsampled import upsample
@@ -28,9 +28,7 @@ def announce(head: Any) -> None:
     """Refuse a way to up-sample that a loss of the head does not have; log which losses ``'auto'`` leaves as in mmseg."""
     for loss, obstacle in zip(head_losses(head), obstacles(head), strict=True):
         name = type(loss).__name__
-        check_mode(head.upsample, name, obstacle)
-        if not obstacle and not loss.has_formula:
-            check_fused(head.upsample, name)
+        check_mode(head.upsample, name, obstacle, has_formula=getattr(loss, 'has_formula', False))
         if obstacle and head.upsample == 'auto':
             print_log(f'{type(head).__name__}: {name} is computed from full-resolution logits ({obstacle})', 'current',
                       logging.INFO)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..checks import number
-from ..dispatch import Upsample, implementation
-from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, strips, tversky_loss
+from ..dispatch import Upsample, upsampled_lovasz
+from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
 from ..registry import MODELS
 from .base import SegLoss
 
@@ -123,9 +123,7 @@ class LovaszLoss(RegionLoss):
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
-        implementation(upsample.mode, None, logits)  # refuses 'fused'
         dtype = torch.promote_types(logits.dtype, torch.float32)
         pixel = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
-        return strips.lovasz_over_strips(
-            logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
-            sigmoid=bool(self.sigmoid), align_corners=upsample.align_corners)
+        return upsampled_lovasz(logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
+                                upsample, sigmoid=bool(self.sigmoid))

@@ -7,6 +7,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from ..functional import scores
+from ..printable import printable
 
 LOWEST = 3
 MOST = 10  # of those that share the last place
@@ -20,8 +21,9 @@ def class_table(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
         classes: Class names.
         groups: Class ids of every group; their order is kept. Without groups the labelled pixels order the rows.
     """
+    classes = [printable(name) for name in classes]
     values, labelled = scores(confusion), confusion[:len(classes)].sum(1).tolist()
-    group_of = {c: name for name, members in groups.items() for c in members}
+    group_of = {c: printable(name) for name, members in groups.items() for c in members}
     rest = sorted((c for c in range(len(classes)) if c not in group_of), key=lambda c: -labelled[c])
     table = PrettyTable(['class', 'group', 'labelled pixels', 'share %', 'IoU', 'Acc', 'Precision'], align='r')
     table.align['class'] = table.align['group'] = 'l'

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..scan.file_reader import FileReader
+from ..scan.labels import packed_labels
 from ..scan.reader import Reader
 from ..stats import ClassStats, PerImageCounts
 
@@ -70,26 +71,27 @@ class SampleReader:
 
     def labels(self, position: int) -> Array | None:
         """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        return self._run(position, self._of(position).loaders, 'gt_seg_map')
+        labels = packed_labels(self._run(position, self._of(position).chain.steps))
+        return labels if labels is not None and labels.ndim == 2 else None
 
     def image(self, position: int) -> Array | None:
         """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
         loader = self._of(position).image_loader
-        image = self._run(position, [] if loader is None else [loader], 'img')
-        return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
+        data = self._run(position, [] if loader is None else [loader])
+        image = data.get('img') if isinstance(data, dict) else None
+        return None if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) else _three_bytes(image)
 
     def _of(self, position: int) -> FileReader:
         return self.reader.file_readers[int(self.reader.files.source[position])]
 
-    def _run(self, position: int, loaders: Sequence[Any], key: str) -> Array | None:
+    def _run(self, position: int, loaders: Sequence[Any]) -> Any:
         try:
             data = self.reader.info(position)
             for loader in loaders:
                 data = loader(data)
-            found = data.get(key)
         except Exception:  # a decoder may raise anything; the audit names the file
             return None
-        return found if isinstance(found, np.ndarray) else None
+        return data
 
 
 def find_examples(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[Example]:

@@ -1,21 +1,20 @@
 """What batches hold: labels are counted after the whole pipeline of the dataset, with resizing, cropping and flipping."""
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from ..checks import whole_number
 from ..stats.npz import Array
 from .counting import class_counts, value_counts
+from .labels import packed_labels
 from .pool import read_ranges
-from .sources import class_names, leaves
+from .seeds import kept_random_state, set_seeds
+from .sources import class_names, ignored_label, leaves
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class CropCounter:
         self.dataset = _without_repeats(dataset)
         self.per_image, self.seed = per_image, seed
         self.num_classes = len(class_names(dataset))
-        self.ignore_index = int(leaves(dataset)[0].ignore_index) if ignore_index is None else ignore_index
+        self.ignore_index = ignored_label(leaves(dataset)[0]) if ignore_index is None else ignore_index
 
     def __len__(self) -> int:
         return len(self.dataset) * self.per_image
@@ -77,9 +76,9 @@ class CropCounter:
 
     def _read(self, number: int) -> Crop:
         item, k = divmod(number, self.per_image)
-        _set_seeds(self.seed, item, k)
+        set_seeds(self.seed, item, k)
         try:
-            labels = _labels(self.dataset[item])
+            labels = _packed(self.dataset[item])
         except Exception as error:  # any error of a pipeline is noted with its image, and counting goes on
             text = ' '.join(str(error).split()) or type(error).__name__
             return Crop(item, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, f'{self._name(item)}: {text}')
@@ -116,7 +115,7 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
     counter = CropCounter(dataset, per_image, seed, ignore_index)
     pixels, images = np.zeros(counter.num_classes, np.int64), np.zeros(counter.num_classes, np.int64)
     ignored, done, problems = 0, 0, dict[int, str]()
-    with _kept_random_state():
+    with kept_random_state():
         pieces = read_ranges(counter, [(0, len(counter))], min(workers, len(counter)))
         for number, crop in enumerate(chain.from_iterable(pieces), start=1):
             if crop.problem:
@@ -139,35 +138,13 @@ def _without_repeats(dataset: Any) -> Any:
     return _without_repeats(dataset.dataset) if isinstance(dataset, RepeatDataset) else dataset
 
 
-def _labels(data: Any) -> Array:
+def _packed(data: Any) -> Array:
     """Return the labels in the result of a pipeline, whether or not it ends in PackSegInputs.
 
     Raises:
         TypeError: There are none.
     """
-    packed = data.get('data_samples') if isinstance(data, dict) else None
-    if packed is not None and 'gt_sem_seg' in packed:
-        return np.asarray(packed.gt_sem_seg.data)
-    labels = data.get('gt_seg_map') if isinstance(data, dict) else None
-    if not isinstance(labels, np.ndarray):
+    labels = packed_labels(data)
+    if labels is None:
         raise TypeError('`pipeline` must end in PackSegInputs with labels, got none')
     return labels
-
-
-def _set_seeds(seed: int, item: int, k: int) -> None:
-    """Seed every random generator that transforms may use."""
-    first, second, third = np.random.SeedSequence([seed, item, k]).generate_state(3).tolist()
-    random.seed(first)
-    np.random.seed(second)  # noqa: NPY002  (what the transforms use)
-    torch.manual_seed(third)
-
-
-@contextmanager
-def _kept_random_state() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])

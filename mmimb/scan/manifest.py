@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import __version__
+from .labels import LabelChain
 from .names import relative_name, root_names
-from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, is_plain, label_loaders, leaves
+from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, label_settings, leaves
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,30 @@ class Manifest:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def describe(dataset: Any, files: LabelFiles, split: str | None, ignore_index: Sequence[int], other: LabelFiles | None,
-             other_split: str | None) -> Manifest:
-    """Return the manifest of a scan of ``dataset``."""
+def describe(dataset: Any, files: LabelFiles, chains: Sequence[LabelChain], split: str | None, ignore_index: Sequence[int],
+             other: LabelFiles | None, other_split: str | None) -> Manifest:
+    """Return the manifest of a scan of ``dataset``, whose labels are made by ``chains``."""
     parts = leaves(dataset)
     return Manifest(
-        classes=class_names(dataset), provenance=_provenance(parts, files, split, ignore_index), listed=len(files),
+        classes=class_names(dataset), provenance=_provenance(parts, files, chains, split, ignore_index), listed=len(files),
         total=len(files) + (0 if other is None else len(other)), other_split=None if other is None else other_split,
         other_fingerprint=None if other is None else hash_names(other.images), unlisted=tuple(_unlisted(parts, files)),
-        notes=tuple(dict.fromkeys(_notes(parts))))
+        notes=tuple(dict.fromkeys(_notes(parts, chains))))
 
 
-def _provenance(parts: list[Any], files: LabelFiles, split: str | None, ignore_index: Sequence[int]) -> dict[str, Any]:
+def _provenance(parts: list[Any], files: LabelFiles, chains: Sequence[LabelChain], split: str | None,
+                ignore_index: Sequence[int]) -> dict[str, Any]:
     def same(values: list[Any]) -> Any:
         return values[0] if all(v == values[0] for v in values) else values
 
-    maps = [None if leaf.label_map is None else {str(k): int(v) for k, v in leaf.label_map.items()} for leaf in parts]
+    settings = [label_settings(leaf) for leaf in parts]
+    own = list(dict.fromkeys(name for chain in chains for name in chain.own))
     return {
         'dataset': same([type(leaf).__name__ for leaf in parts]),
         'split': split,
-        'reduce_zero_label': same([bool(leaf.reduce_zero_label) for leaf in parts]),
-        'label_map': same(maps),
+        'reduce_zero_label': same([one['reduce_zero_label'] for one in settings]),
+        'label_map': same([one['label_map'] for one in settings]),
+        **({'transforms': own} if own else {}),
         'ignore_index': same(list(ignore_index)),
         'num_images': len(files),
         'fingerprint': hash_names(files.labels),
@@ -74,10 +78,11 @@ def _provenance(parts: list[Any], files: LabelFiles, split: str | None, ignore_i
     }
 
 
-def _notes(parts: list[Any]) -> Iterator[str]:
-    for leaf in parts:
+def _notes(parts: list[Any], chains: Sequence[LabelChain]) -> Iterator[str]:
+    for leaf, chain in zip(parts, chains, strict=True):
         name = type(leaf).__name__
-        if not is_plain(label_loaders(leaf)):
+        yield from chain.notes
+        if chain.loader is None:
             yield f'the values in the label files of {name}, which loads its labels in its own way'
         loader = image_loader(leaf)
         if loader is None:

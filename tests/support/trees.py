@@ -87,7 +87,7 @@ def magnetic_tile(root: Path, size: tuple[int, int] = (96, 112)) -> Path:
 
 def ccp(root: Path, size: tuple[int, int] = (136, 112)) -> Path:
     """``images`` and ``annotations`` of photos and the lists; ids 0 to 58."""
-    ids = [[0, *range(k, 59, 3)] for k in (1, 2, 3)]
+    ids = [[0, *range(k, 59, 2)] for k in (1, 2)]
     return _flat(root, size, np.random.default_rng(5), ids, prefix='')
 
 

@@ -16,6 +16,17 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale_factor=r, keep_ratio=True) for r in (0.75, 1.0, 1.25, 1.5)],
+            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ]),
+]
 train_dataloader = dict(
     batch_size=8,
     num_workers=2,
@@ -50,9 +61,6 @@ test_dataloader = dict(
         data_prefix=dict(img_path='images', seg_map_path='annotations'),
         pipeline=test_pipeline))
 
-# The tail of benchmarks/study; first: python tools/scan_dataset.py CONFIG --out <this file>
-val_evaluator = dict(
-    type='mmimb.LongTailIoUMetric',
-    stats='data/magnetic_tile/stats.json',
-    groups=dict(tail=['blowhole', 'crack']))
+# Head, medium and tail classes by their frequency in training; first: python tools/scan_dataset.py CONFIG --out <this file>
+val_evaluator = dict(type='mmimb.LongTailIoUMetric', stats='data/magnetic_tile/stats.json')
 test_evaluator = val_evaluator
