@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,24 @@ def require_regular(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, 'is a pipe or a device, no file', str(path))
+
+
+def check_writable(argument: str, path: str | Path) -> None:
+    """Raise an error that names the argument and the path, unless a file can be written there: before long work, not after.
+
+    Raises:
+        OSError: The path is a folder, or its folder (the nearest that exists) takes no file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'`{argument}` must be a file, got the folder {str(path)!r}')
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix='.mmimb-'):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(f'`{argument}` must be in a folder that can be written to, got {str(path)!r} ({reason})') from error
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:

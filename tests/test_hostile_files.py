@@ -165,7 +165,7 @@ def test_interlaced_pngs(size):
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     for path in (tmp_path / 'pipe', '/dev/zero', tmp_path):
-        with pytest.raises(OSError, match='is a pipe|Is a directory'):
+        with pytest.raises(OSError, match=r'is a pipe|Is a directory'):
             require_regular(path)
     (tmp_path / 'file').touch()
     (tmp_path / 'link').symlink_to('file')

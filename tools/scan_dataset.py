@@ -73,10 +73,12 @@ def merge_parser() -> argparse.ArgumentParser:
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
     from mmimb.checks import whole_number
-    from mmimb.files import require_suffix
+    from mmimb.files import check_writable, require_suffix
     from mmimb.weights.export import read_scheme
 
     require_suffix('--html', args.html, '.html')
+    if args.html is not None:
+        check_writable('--html', args.html)
     in_parts = getattr(args, 'shard', None) is not None or getattr(args, 'launcher', 'none') != 'none'
     if (crops := getattr(args, 'crops', None)) is not None:
         whole_number('crops', crops, least=1)
@@ -147,7 +149,7 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
     from mmimb.scan.report import describe_run, write_report
     from mmimb.scan.scan import finish
@@ -161,6 +163,8 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
+    if crops is not None:
+        add_crop_findings(found.audit, found.stats, crops)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]

@@ -69,6 +69,9 @@ def _word(gain: float) -> str:
 
 
 def _trust(run: Run, base: Run, groups: Sequence[str]) -> str:
+    if None not in base.checkpoints and base.checkpoints and set(run.checkpoints) == set(base.checkpoints):
+        same = 'checkpoint' if len(base.checkpoints) == 1 else 'checkpoints'
+        return f'Both tested the same {same}: only how they were tested differs; another training may gain more or less.'
     single = [r.name for r in (run, base) if len(r.seeds) < 2]
     if single:
         return f'One seed proves nothing ({" and ".join(single)}): the same training with another seed may turn this round.'

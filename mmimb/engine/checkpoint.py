@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere can run code when they are loaded: which ones the tools load, and what a resume starts from."""
+"""Which checkpoints are loaded (a pickle can run code), and which one a run is resumed from."""
 from __future__ import annotations
 
 import errno
@@ -35,18 +35,18 @@ class UntrustedCheckpointError(CheckpointError):
 def set_trust(trust: bool) -> None:
     """Decide for the whole process, and for the stack's own calls, whether ``torch.load`` may unpickle anything.
 
-    onedl-mmengine otherwise loads unsafely, after a warning, what does not load safely.
+    Without this, onedl-mmengine loads a file that is not plain data unsafely, after a mere warning.
     """
     os.environ.pop(FORCE_SAFE if trust else FORCE_UNSAFE, None)
     os.environ[FORCE_UNSAFE if trust else FORCE_SAFE] = '1'
 
 
 def inspect_checkpoint(path: str | Path, *, trust: bool = False, complete: bool = True) -> dict[str, Any]:
-    """Return what a local checkpoint holds, with tensors on ``meta``; nothing of it is executed.
+    """Return the content of a local checkpoint with tensors on ``meta``; no code of it runs.
 
     Args:
         path: The file.
-        trust: Load whatever it is; then its code does run.
+        trust: Load any pickle, which may run code.
         complete: Read all of it, and hold it against its checksums; False for a file that has been through this already.
 
     Raises:
@@ -111,7 +111,7 @@ def _unreadable(error: BaseException) -> bool:
 def check_named_checkpoints(cfg: Mapping[str, Any], *, trust: bool) -> None:
     """Inspect the local files that a config starts from: ``load_from`` and pretrained weights in the model.
 
-    A file that does not exist is left to the stack, and so are URLs: what they deliver falls under :func:`set_trust`.
+    Missing files and URLs are left to the stack; :func:`set_trust` holds for what a URL delivers.
     """
     names = [cfg.get('load_from'), *_pretrained(cfg.get('model'))]
     for name in names:
@@ -190,7 +190,7 @@ def _pretrained(node: Any) -> Iterator[Any]:
 
 
 def _unsafe_names(path: str | Path) -> str:
-    """Return what the file would call, by name, where torch can tell."""
+    """Return the names of the functions that the file would call, where torch can list them."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # old formats, old torch: the name is only a help

@@ -1,4 +1,4 @@
-"""Several processes without a GPU, which mmengine's own launchers do not do."""
+"""Running several processes without a GPU, which mmengine's own launchers cannot."""
 from __future__ import annotations
 
 import os
@@ -26,8 +26,7 @@ def has_accelerator() -> bool:
 def prepare_launch(cfg: Any, launcher: str) -> list[str]:
     """Make a run on CPUs possible: gloo instead of NCCL, batch norm of each process instead of synchronised.
 
-    With an accelerator nothing is done but to check the environment and to choose a port: mmengine starts the processes' group
-    itself.
+    With an accelerator, only the environment is checked and a port is chosen: mmengine starts the process group itself.
 
     Args:
         cfg: The config, changed in place.
@@ -60,7 +59,7 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
 
 
 def leave_group() -> None:
-    """Leave the group of processes, as NCCL asks for; gloo's ends with the process (:mod:`mmimb.engine.process`)."""
+    """Leave an NCCL process group, as NCCL demands. A gloo group ends with the process (:mod:`mmimb.engine.process`)."""
     if dist.is_available() and dist.is_initialized() and dist.get_backend() != 'gloo':
         dist.destroy_process_group()
 

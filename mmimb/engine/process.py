@@ -13,8 +13,8 @@ from ..signals import Stopped, end_with_parent, listen
 def run_tool(main: Callable[[], int]) -> NoReturn:
     """Run ``main`` and exit with the status that it returns or raises; signals are handled from now on (:mod:`mmimb.signals`).
 
-    A process of a run on CPUs (gloo) ends without taking the interpreter down: torch's threads may then still hold Python
-    objects, and about every third process died of SIGABRT there (torch 2.13), with its work done and its status lost.
+    A process of a run on CPUs (gloo) exits without finalizing the interpreter: threads of torch may still hold Python objects
+    then, and about every third process died of SIGABRT (torch 2.13) after its work was done, which lost its status.
 
     Raises:
         SystemExit: With the status.

@@ -1,7 +1,7 @@
 """torchrun for jobs that can be preempted: ``python -m mmimb.engine.torchrun`` takes torchrun's own arguments.
 
-torchrun answers SIGTERM by giving its workers 30 seconds, and its exit status says only that a worker failed. This passes
-SIGTERM, SIGUSR1 and SIGINT on to the workers and waits for them, and exits with their status. Without ``--master_port`` it
+torchrun itself kills its workers 30 seconds after SIGTERM, and its exit status says only that a worker failed. This program
+passes SIGTERM, SIGUSR1 and SIGINT on to the workers, waits for them, and exits with their status. Without ``--master_port`` it
 takes a port of its own.
 """
 from __future__ import annotations

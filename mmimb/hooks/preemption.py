@@ -65,7 +65,6 @@ class PreemptionHook(Hook):
             received = int(flag)
         if not received:
             return
-        runner.call_hook('before_preemption')  # hooks that gather state from all ranks: only one saves it
         path = self._save(runner)
         barrier()  # nobody leaves, and takes the process group along, before the file is there
         status = EX_INTERRUPTED if received == signal.SIGINT else self.exit_code
