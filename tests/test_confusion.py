@@ -4,8 +4,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from support.largest import Largest
 
-from mmimb.functional import confusion_matrix, scores
+from mmimb.functional import confusion, confusion_matrix, scores
 
 
 def oracle_counts(pred: np.ndarray, label: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
@@ -39,6 +40,22 @@ def test_uint8_and_many_classes_do_not_overflow():
 def test_all_ignored_and_empty():
     assert confusion_matrix(torch.zeros(4, dtype=torch.long), torch.full((4,), 255), 3).sum() == 0
     assert confusion_matrix(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), 3).shape == (3, 3)
+
+
+@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8])
+def test_counted_in_parts_without_copies_of_the_maps(dtype, monkeypatch):
+    monkeypatch.setitem(confusion.PART, 'cpu', 100)
+    rng = np.random.default_rng(0)
+    pred, label = rng.integers(0, 4, (37, 41)), rng.integers(0, 4, (37, 41))
+    label[rng.random(label.shape) < 0.2] = 255
+    maps = torch.tensor(pred).to(dtype), torch.tensor(label).to(dtype)
+    with Largest(*maps) as largest:
+        got = confusion_matrix(*maps, 4)
+    np.testing.assert_array_equal(got.numpy(), oracle_counts(pred, label, 4, 255))
+    assert largest.size <= 100
+    label[-1, -1] = 7
+    with pytest.raises(ValueError, match=r'`target` must be in .* got 7'):
+        confusion_matrix(torch.tensor(pred), torch.tensor(label), 4)
 
 
 def test_inputs_are_left_alone():

@@ -11,6 +11,7 @@ from cases import CASES, STATS, Case
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from support.head_cases import batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
+from support.largest import Largest
 from torch.testing import assert_close
 
 from mmimb.dispatch import MODES, implementation
@@ -66,19 +67,7 @@ def test_mixed_losses_share_one_up_sampling_and_add_up_under_one_name(monkeypatc
 
 def test_no_tensor_of_full_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """With enough classes, nothing that is allocated holds as many numbers as the up-sampled logits."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        size = 0
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            out = func(*args, **(kwargs or {}))
-            for value in out if isinstance(out, (tuple, list)) else [out]:
-                if isinstance(value, torch.Tensor) and value.device.type == 'cpu':
-                    self.size = max(self.size, value.untyped_storage().nbytes() // value.element_size())
-            return out
-
-    monkeypatch.setattr('mmimb.functional.geometric.STRIP', 1 << 12)
+    monkeypatch.setattr('mmimb.functional.walk.STRIP', 1 << 12)
     monkeypatch.setitem(__import__('mmimb.functional.strips').functional.strips.STRIP, 'cpu', 1 << 12)
     full = 2 * 64 * 32 * 32
     for mode, loss in [('stock', CE), ('strip', CE), ('strip', dict(type='mmimb.BinaryCrossEntropyLoss'))]:
@@ -103,6 +92,32 @@ def test_a_head_that_ignores_no_label() -> None:
     cfg = head_cfg('FCN', CE, num_classes=4, ignore_index=None)
     (got, _), (want, _) = results(wrapped(cfg, upsample='strip'), logits), results(wrapped(cfg, upsample='stock'), logits)
     assert torch.equal(got['acc_seg'], want['acc_seg'])
+
+
+@pytest.mark.parametrize('loss', [DICE, [CE, DICE], dict(type='CrossEntropyLoss')])
+def test_accuracy_is_from_low_resolution_on_every_path(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mmimb.heads.upsampled as upsampled
+    seen = []
+    original = upsampled.resized_argmax
+    monkeypatch.setattr(upsampled, 'resized_argmax', lambda logits, how: seen.append(logits.shape[2:]) or original(logits, how))
+    cfg = head_cfg('FCN', loss)
+    same(results(wrapped(cfg)), results(cfg))
+    assert seen == [(16, 16)]
+
+
+def test_accuracy_does_not_wait_for_the_device() -> None:
+    """A meta tensor under FakeTensorMode pretends to be another device: reading a value back to the host raises."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from mmimb.heads.upsampled import _accuracy, _winners
+    head = build(wrapped(head_cfg('FCN', CE)))
+    with FakeTensorMode():
+        device = 'cuda' if torch.cuda.is_available() else 'meta'
+        logits, label = torch.zeros(2, 4, 8, 8, device=device), torch.zeros(2, 32, 32, dtype=torch.long, device=device)
+        for full in (None, torch.zeros(2, 4, 32, 32, device=device)):
+            percent = _accuracy(_winners(logits, full, label, head), label, 255)
+            assert percent.shape == (1, )
+            assert percent.device.type == device
 
 
 def test_classes_that_are_equal_count_for_the_first() -> None:

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from mmimb.analysis.offset_evidence import student, witnesses
 from mmimb.analysis.offset_objective import Counts, Objective
 from mmimb.analysis.offset_search import Contest, ascend
 from mmimb.analysis.offsets import tune
@@ -161,6 +162,32 @@ def test_a_class_without_labels_neither_wins_nor_loses() -> None:
     assert result.changed
     before, after = (plain_counts(data, d).predicted[3] for d in (np.zeros(4), result.offsets))
     assert after <= before + 5
+
+
+@pytest.mark.parametrize(('freedom', 'quantile'), [(2, 2.920), (3, 2.353), (5, 2.015), (10, 1.812), (100, 1.660)])
+def test_the_interval_knows_how_few_groups_there_are(freedom, quantile) -> None:
+    assert student(freedom) == pytest.approx(quantile, rel=0.015)
+
+
+@pytest.mark.parametrize(('more', 'number'), [
+    ([[0, 0], [2, 0], [2, 0]], 3),
+    ([[0, 2], [0, 0], [0, 0]], 2),  # one group, counted as two
+    ([[2, 0.2], [2, 0], [2, 0]], None),
+])
+def test_a_gain_rests_on_the_groups_that_hold_its_classes(more, number) -> None:
+    base = Counts(*np.array([[[5., 2], [5, 0], [5, 0]], [[10, 5], [10, 0], [10, 0]], [[10, 5], [10, 0], [10, 0]]]))
+    if number is None:
+        share = [21 / 39 - 15 / 45, 2.2 / 7.8 - 2 / 8]
+        number = sum(share) / (share[0] / 3 + share[1] / 1)
+        assert number > 2
+    hits = np.add(base.hits, more)
+    assert witnesses(Counts(hits, base.labels, base.predicted), base, Objective.of('mIoU')) == pytest.approx(number)
+
+
+@pytest.mark.parametrize('goal', GOALS)
+def test_the_parts_of_the_objective_make_its_value(goal) -> None:
+    counts = plain_counts(images(3, [8, 1, 1, 0, 3]), np.zeros(5))
+    assert Objective.of(goal, TAIL).parts(counts).sum() == pytest.approx(plain_value(goal, counts), abs=1e-12)
 
 
 def test_groups_are_kept_together() -> None:

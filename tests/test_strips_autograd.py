@@ -3,25 +3,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.upsampling import FORMULAS, SIZES, arguments, cleaned, problem, solve
+from support.upsampling import FORMULAS, arguments, by_definition, by_strips, cleaned, problem, solve
 from torch.testing import assert_close
 
-from mmimb.functional import strips, upsampled
+from mmimb.functional import strips, walk
 
 
 @pytest.mark.parametrize('name', ['cross-entropy', 'squared error', 'binary'])
 def test_nothing_is_kept_or_computed_without_a_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    original = strips._fused
-    monkeypatch.setattr(strips, '_fused', lambda logits, compute: original(
-        logits, lambda low, gradient: asked.append(gradient) or compute(low, gradient)))
+    original = strips.with_gradient
+    for module in (strips, walk):
+        monkeypatch.setattr(module, 'with_gradient', lambda logits, compute: original(
+            logits, lambda low, gradient: asked.append(gradient) or compute(low, gradient)))
     logits, target, weight = problem((4, 5), (16, 20))
     low = logits.requires_grad_()
-    function = getattr(strips, f'upsampled_{FORMULAS[name][0]}')
-    value = function(low, *cleaned(target, weight), **arguments(name, low.dtype))
+    value = by_strips(name, low, *cleaned(target, weight), **arguments(name, low.dtype))
     with torch.no_grad():
-        frozen = function(low, *cleaned(target, weight), **arguments(name, low.dtype))
-    plain = function(low.detach(), *cleaned(target, weight), **arguments(name, low.dtype))
+        frozen = by_strips(name, low, *cleaned(target, weight), **arguments(name, low.dtype))
+    plain = by_strips(name, low.detach(), *cleaned(target, weight), **arguments(name, low.dtype))
     assert asked == [True, False, False]
     assert value.requires_grad
     assert not frozen.requires_grad
@@ -32,7 +32,7 @@ def test_nothing_is_kept_or_computed_without_a_gradient(name: str, monkeypatch: 
 def test_factors_of_the_gradient() -> None:
     logits, target, weight = problem((4, 5), (16, 20))
     low = logits.float().requires_grad_()
-    value = strips.upsampled_cross_entropy(low, *cleaned(target, weight.float()))
+    value = by_strips('cross-entropy', low, *cleaned(target, weight.float()))
     (one,) = torch.autograd.grad(value, low, retain_graph=True)
     kept = one.clone()
     (three,) = torch.autograd.grad(3 * value, low, retain_graph=True)
@@ -54,7 +54,7 @@ def test_factors_of_the_gradient() -> None:
 def test_a_second_derivative_is_refused(name: str) -> None:
     logits, target, weight = problem((4, 5), (16, 20))
     low = logits.requires_grad_()
-    value = getattr(strips, f'upsampled_{FORMULAS[name][0]}')(low, *cleaned(target, weight), **arguments(name, low.dtype))
+    value = by_strips(name, low, *cleaned(target, weight), **arguments(name, low.dtype))
     with pytest.raises(RuntimeError, match=r"`upsample` must be 'stock' for second derivatives, got .* create_graph=True"):
         torch.autograd.grad(value, low, create_graph=True)
 
@@ -64,8 +64,8 @@ def test_devices_are_those_of_the_logits(name: str) -> None:
     logits, target, weight = problem((4, 5), (16, 20))
     inputs = logits, *cleaned(target, weight)
     with torch.device('meta'):
-        got = solve(strips, name, *inputs)
-    want = solve(upsampled, name, *inputs)
+        got = solve(by_strips, name, *inputs)
+    want = solve(by_definition, name, *inputs)
     assert_close(got, want, rtol=1e-7, atol=1e-9)
 
 
@@ -74,8 +74,8 @@ def test_a_loss_scale_rescues_small_half_gradients() -> None:
     logits, target, weight = problem((4, 5), (16, 20))
     target, weight = cleaned(target, weight.float() * 1e-9)
     low = logits.half().requires_grad_()
-    (strips.upsampled_cross_entropy(low, target, weight) * 2.0**16).backward()
-    exact = solve(upsampled, 'cross-entropy', logits.half().double(), target, weight.double())[1]
+    (by_strips('cross-entropy', low, target, weight) * 2.0**16).backward()
+    exact = solve(by_definition, 'cross-entropy', logits.half().double(), target, weight.double())[1]
     assert float(low.grad.abs().max()) > 0
     assert_close(low.grad.double(), exact * 2.0**16, rtol=1e-2, atol=1e-7)
 
@@ -83,14 +83,6 @@ def test_a_loss_scale_rescues_small_half_gradients() -> None:
 def test_autocast_changes_nothing() -> None:
     logits, target, weight = problem((4, 5), (16, 20))
     for name in ('cross-entropy', 'squared error', 'binary'):
-        plain = solve(strips, name, logits.float(), *cleaned(target, weight))
+        plain = solve(by_strips, name, logits.float(), *cleaned(target, weight))
         with torch.autocast('cpu', torch.bfloat16):
-            assert all(map(torch.equal, solve(strips, name, logits.float(), *cleaned(target, weight)), plain))
-
-
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(('low', 'high'), SIZES)
-def test_argmax(low: tuple[int, int], high: tuple[int, int], align_corners: bool) -> None:
-    logits = torch.randn(2, 21, *low)
-    want = upsampled.upsample(logits, high, align_corners).argmax(1)
-    assert torch.equal(strips.upsampled_argmax(logits, high, align_corners=align_corners), want)
+            assert all(map(torch.equal, solve(by_strips, name, logits.float(), *cleaned(target, weight)), plain))

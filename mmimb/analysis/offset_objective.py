@@ -76,6 +76,16 @@ class Objective:
                   'worst': lambda: np.where(occurs, iou, np.inf).min(-1)}
         return 100 * sum(weight * scores[name]() for name, weight in self.terms.items())
 
+    def parts(self, counts: Counts) -> np.ndarray:
+        """Return what each class adds to the value of ``(C,)`` counts, in percent."""
+        occurs = counts.labels > 0
+        iou_weight, acc_weight, worst = self.weights(counts.labels)
+        iou = _divide(counts.hits, counts.labels + counts.predicted - counts.hits, occurs)
+        parts = iou_weight * iou + acc_weight * _divide(counts.hits, counts.labels, occurs)
+        lowest = int(np.where(occurs, iou, np.inf).argmin())
+        parts[lowest] += worst * iou[lowest]
+        return 100 * parts
+
     def weights(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Return ``(C,)`` factors of each IoU and each recall in :meth:`value` / 100, and that of the smallest IoU."""
         occurs = labels > 0

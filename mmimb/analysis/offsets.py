@@ -1,11 +1,13 @@
 """One offset per class, added to the scores of a trained model, for a better decision: found on a held-out split."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .offset_evidence import Candidate, group_draws, measured, split_groups
 from .offset_objective import Counts, Objective
 from .offset_search import Contest, ascend
 from .score_sample import ScoreSample
@@ -13,21 +15,11 @@ from .score_sample import ScoreSample
 SPAN = 8.0  # units between the largest and the smallest offset
 MARGIN = 0.05  # units: see ascend
 TAUS = np.arange(-1.5, 1.51, 0.125)
-STRENGTHS = (30.0, 10.0, 3.0, 1.0, 0.0)  # groups with a class at which its own offset has half a say
+ANCHORS = (0.0, 0.5, 1.0)  # of the prior part, to which offsets are shrunk
+STRENGTHS = (math.inf, 30.0, 10.0, 3.0, 1.0)  # groups with a class at which its own offset has half a say
 FOLDS = 5
-DRAWS = 1000
-LEVEL = 90.0  # percent of the interval
-LEAST_GAIN = 0.1  # percent points, below which a model is not worth changing
+LEAST_GAIN = 0.25  # percent points, below which a model is not worth changing
 CALIBRATION_PIXELS = 100_000
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way to choose offsets, as cross-validation sees it: gain of the objective in percent points, and its interval."""
-
-    name: str
-    gain: float
-    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -37,10 +29,11 @@ class Tuning:
     Args:
         offsets: ``(C,)`` float64, to be added to the scores; all 0 if nothing is better.
         family: ``'none'``, ``'prior'`` (``-tau log(share)``), ``'shrunk'`` or ``'per-class'``.
-        tau: Of the prior part, in units of ``unit``.
+        tau: Of the prior part, in units of ``unit``; 0 without one.
         strength: Of the shrinkage towards the prior part, in groups; None for ``'none'`` and ``'prior'``.
         gain: Expected gain of the objective in percent points, from cross-validation over groups.
-        interval: 90 % interval of the gain, from a bootstrap over groups.
+        interval: 90 % interval of the gain: the spread of a bootstrap over groups, with Student's quantile for the number of
+            groups that hold the classes that the gain is made of.
         before: Objective of the model as it is, on all groups, in percent.
         after: Objective after the offsets on the same groups; more than can be expected elsewhere.
         unit: Size of the scores at which their softmax fits the labels best.
@@ -72,9 +65,10 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     """Find the offsets per class that maximise ``objective`` on images like those of ``sample``.
 
     Compared by cross-validation over groups are: no change; ``-tau log(share)`` (arXiv 2007.07314), whose tau may be negative;
-    an offset per class, by coordinate ascent; and offsets between the two. Of these, a class that has labels in n groups takes
-    ``n / (n + strength)`` of its own offset. The offsets are changed only if the interval of the gain lies above 0 and the gain
-    is 0.1 points or more. A class without labels is given no chance to win or lose more than the bulk of the pixels.
+    an offset per class, by coordinate ascent; and offsets between these. Of the last, a class that has labels in n groups takes
+    ``n / (n + strength)`` of its own offset, and for the rest all, half or nothing of the prior part. The way whose interval of
+    the gain begins highest is taken, if that is above 0 and the gain is 0.25 points or more. A class without labels is given no
+    chance to win or lose more than the bulk of the pixels.
 
     Args:
         sample: Scores of a held-out split: see :func:`mmimb.analysis.score_sample.sample_image`.
@@ -93,22 +87,21 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     contest = Contest.of(sample, SPAN * unit)
     base = contest.counts(np.zeros(sample.num_classes))
     search = _Search(contest, goal, log_share * unit, MARGIN * unit)
-    fold = _folds(base.labels > 0, folds)
-    tried = _cross_validated(search, base, fold)
-    draws = _draws(sample.num_groups)
-    ways = [_candidate(name, counts, base, goal, draws) for name, counts in tried.items()]
-    best = max(ways, key=lambda way: way.gain)
+    fold = split_groups(base.labels > 0, folds)
+    draws = group_draws(sample.num_groups)
+    ways = [measured(way, counts, base, goal, draws) for way, counts in _cross_validated(search, base, fold).items()]
+    best = max(ways, key=lambda way: way.interval[0])
     before = float(goal.value(base.sum()))
     if not (best.interval[0] > 0 and best.gain >= LEAST_GAIN):
         return Tuning(np.zeros(sample.num_classes), 'none', 0.0, None, 0.0, (0.0, 0.0), before, before, unit, str(goal),
                       tuple(ways), sample.num_groups)
     fit = search.fit(np.ones(sample.num_groups, bool))
-    offsets = fit.offsets(best.name)
+    offsets = fit.offsets(best)
     offsets = offsets - offsets.mean()
     after = float(goal.value(contest.counts(offsets).sum()))
-    family, _, strength = best.name.partition(' ')
-    return Tuning(offsets, family, fit.tau, {'shrunk': float(strength or 0), 'per-class': 0.0}.get(family), best.gain,
-                  best.interval, before, after, unit, str(goal), tuple(ways), sample.num_groups)
+    strength = None if best.family == 'prior' else best.strength
+    return Tuning(offsets, best.family, best.anchor * fit.tau + 0.0, strength, best.gain, best.interval, before, after, unit,
+                  str(goal), tuple(ways), sample.num_groups)
 
 
 @dataclass(frozen=True)
@@ -120,12 +113,10 @@ class _Fit:
     own: np.ndarray
     present: np.ndarray
 
-    def offsets(self, name: str) -> np.ndarray:
-        if name == 'prior':
-            return self.prior
-        strength = 0.0 if name == 'per-class' else float(name.split()[1])
-        share = self.present / np.maximum(self.present + strength, 1)
-        return self.prior + np.where(self.present > 0, share, 0) * (self.own - self.prior)
+    def offsets(self, way: Candidate) -> np.ndarray:
+        anchor = way.anchor * self.prior
+        share = np.where(self.present > 0, self.present / np.maximum(self.present + way.strength, 1), 0)
+        return anchor + share * (self.own - anchor)
 
 
 @dataclass(frozen=True)
@@ -142,8 +133,8 @@ class _Search:
         best = max(range(len(TAUS)), key=lambda i: (values[i], -abs(TAUS[i])))
         prior = self._prior(TAUS[best])
         own = ascend(part, self.goal, prior, margin=self.margin)
-        bulk = labels.sum(0) / labels.sum()
-        return _Fit(float(TAUS[best]), prior, own - bulk @ (own - prior), (labels > 0).sum(0))
+        bulk = labels.sum(0) / labels.sum()  # the mean pixel is neither shifted by the one nor by the other
+        return _Fit(float(TAUS[best]), prior - bulk @ prior, own - bulk @ own, (labels > 0).sum(0))
 
     def _prior(self, tau: float) -> np.ndarray:
         offsets = -tau * self.log_share
@@ -152,40 +143,16 @@ class _Search:
         return np.clip(offsets, middle - half, middle + half)
 
 
-def _cross_validated(search: _Search, base: Counts, fold: np.ndarray) -> dict[str, Counts]:
+def _cross_validated(search: _Search, base: Counts, fold: np.ndarray) -> dict[Candidate, Counts]:
     """Return for each way the ``(G, C)`` counts of groups under offsets that were found on the groups of other folds."""
-    names = ['prior', *(f'shrunk {strength:g}' if strength else 'per-class' for strength in STRENGTHS)]
-    found = {name: Counts(*np.zeros((3, *base.hits.shape))) for name in names}
+    ways = [Candidate(anchor, strength) for strength in STRENGTHS for anchor in ANCHORS if anchor or strength < math.inf]
+    found = {way: Counts(*np.zeros((3, *base.hits.shape))) for way in (*ways, Candidate(1.0, 0.0))}
     for number in np.unique(fold):
         out = fold == number
         fit, part = search.fit(~out), search.contest.only(out)
-        for name in names:
-            found[name] = found[name] + part.counts(fit.offsets(name))
+        for way, counts in found.items():
+            found[way] = counts + part.counts(fit.offsets(way))
     return found
-
-
-def _candidate(name: str, counts: Counts, base: Counts, goal: Objective, draws: np.ndarray) -> Candidate:
-    gain = float(goal.value(counts.sum()) - goal.value(base.sum()))
-    drawn = goal.value(counts.times(draws)) - goal.value(base.times(draws))
-    low, high = np.nanpercentile(drawn, [50 - LEVEL / 2, 50 + LEVEL / 2])
-    return Candidate(name, gain, (float(low), float(high)))
-
-
-def _folds(present: np.ndarray, folds: int) -> np.ndarray:
-    """Return the ``(G,)`` fold of each group: those with the rarest classes are dealt first, so that they are spread."""
-    if len(present) < 2:
-        raise ValueError(f'`groups` must be at least two for a cross-validation, got {len(present)}')
-    frequency = np.where(present.sum(0) > 0, present.sum(0), np.iinfo(np.int64).max)
-    rarest = np.where(present, frequency, frequency.max()).argmin(1)
-    order = np.lexsort((np.arange(len(present)), rarest, frequency[rarest]))
-    fold = np.empty(len(present), np.int64)
-    fold[order] = np.arange(len(present)) % min(max(2, folds), len(present))
-    return fold
-
-
-def _draws(groups: int) -> np.ndarray:
-    """Return ``(B, G)``: how often each group is in each of B samples with replacement; the same at every call."""
-    return np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), DRAWS).astype(np.float64)
 
 
 def _log_share(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:

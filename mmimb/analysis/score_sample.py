@@ -81,7 +81,8 @@ def valid_strips(logits: Any, label: Any, ignore_index: int = 255, strip: int = 
     Raises:
         ValueError: The sizes differ, or a label is out of range.
     """
-    logits, target = torch.as_tensor(logits), torch.as_tensor(np.asarray(label).astype(np.int64))
+    label = label.cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    logits, target = torch.as_tensor(logits), torch.from_numpy(label.astype(np.int64))
     if logits.shape[1:] != target.shape:
         raise ValueError(f'`label` must have the size of `logits` {tuple(logits.shape[1:])}, got {tuple(target.shape)}')
     valid = target != ignore_index

@@ -109,7 +109,7 @@ def kernels() -> Answer:
     if not gpu:
         return Answer(OK, f'Triton {triton.__version__}, but no NVIDIA GPU: the ordinary formulas are used')
     from ..dispatch import kernels_if_any
-    from ..functional.upsampled import upsampled_cross_entropy
+    from ..functional import adjusted_cross_entropy, upsampled
     kernels = kernels_if_any()
     if kernels is None:
         return Answer(WARNING, f'Triton {triton.__version__}, but mmimb.kernels is not there: the ordinary formulas are used',
@@ -121,7 +121,7 @@ def kernels() -> Answer:
         return Answer(WARNING, f'Triton {triton.__version__}, but {reason}', 'the ordinary formulas are used; nothing to do')
     target, factor = torch.randint(0, 7, (2, 32, 32), device='cuda'), torch.full((2, 32, 32), 1 / 2048, device='cuda')
     ours = float(kernels.upsampled_cross_entropy(logits, target, factor))
-    eager = float(upsampled_cross_entropy(logits.double(), target, factor.double()))
+    eager = float((factor.double() * adjusted_cross_entropy(upsampled.upsample(logits.double(), (32, 32)), target)).sum())
     good = abs(ours - eager) < TOLERANCE
     return Answer(OK if good else FAILURE, f'Triton {triton.__version__}, a kernel gives {ours:.6f}, the formula {eager:.6f}',
                   '' if good else 'pip install the Triton that belongs to this torch')

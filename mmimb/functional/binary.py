@@ -15,8 +15,10 @@ def positive_channels(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: ``(N, C, *)`` scores; only their shape counts.
-        target: ``(N, *)`` labels in ``[0, max(C, 2))``.
+        target: ``(N, *)`` labels in ``[0, max(C, 2))``, or ``(N, C, *)`` maps of 0 and 1.
     """
+    if target.ndim == logits.ndim:
+        return target == 1
     if logits.shape[1] == 1:
         return target.unsqueeze(1) == 1
     channels = torch.arange(logits.shape[1], device=target.device)
@@ -44,6 +46,32 @@ def adjusted_binary_cross_entropy(logits: Tensor, positive: Tensor, *, bias: Ten
     bias = logits.new_zeros(1) if bias is None else per_class(bias, logits)
     loss: Tensor = _FocalSoftplus.apply(logits, positive, bias, lam, gamma)
     return loss if factor is None else factor * loss
+
+
+def channel_cross_entropy(logits: Tensor, target: Tensor, *, bias: Tensor | None = None, lam: float = 1.0, gamma: float = 0.0,
+                          factor: Tensor | None = None, table: Tensor | None = None) -> Tensor:
+    r"""Per-pixel :math:`\frac1C \sum_j f_{nj} t_{yj} \ell_j`, with :func:`adjusted_binary_cross_entropy` as :math:`\ell_j`.
+
+    The positive channel is that of the label; with one channel, it is positive where the label is 1.
+
+    Args:
+        logits: ``(N, C, *)`` scores; ``C = 1`` too.
+        target: ``(N, *)`` labels in ``[0, max(C, 2))``.
+        bias: ``(C,)`` offsets, subtracted from the logits.
+        lam: Negative-tolerance scale; 1 is none.
+        gamma: Focal exponent; 0 is none.
+        factor: ``(N, C)`` weights ``f`` of the channels in image ``n``.
+        table: ``(C, C)`` weights ``t``: row ``y`` holds those of the channels at pixels with label ``y``.
+
+    Returns:
+        ``(N, *)`` losses.
+    """
+    weight = None if factor is None else factor.view(factor.shape + (1,) * (logits.ndim - 2))
+    if table is not None:
+        rows = table[target].movedim(-1, 1)
+        weight = rows if weight is None else weight * rows
+    return adjusted_binary_cross_entropy(logits, positive_channels(logits, target), bias=bias, lam=lam, factor=weight,
+                                         gamma=gamma).mean(1)
 
 
 class _FocalSoftplus(torch.autograd.Function):

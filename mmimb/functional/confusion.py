@@ -6,7 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .reduce import split_ignore
+from .reduce import require_classes, split_ignore
+
+PART = {'cpu': 1 << 16}  # pixels that are counted at a time: what is made of them on the way stays in the cache
+LARGE_PART = 1 << 24
 
 
 class Scores(NamedTuple):
@@ -42,12 +45,14 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int, ignore_index
     """
     if pred.shape != label.shape:
         raise ValueError(f'`pred` must have the shape of `label` {tuple(label.shape)}, got {tuple(pred.shape)}')
-    target, valid = split_ignore(label.long(), ignore_index, num_classes)
-    guess = pred.long().masked_fill(~valid, 0)
-    _require_classes(guess, num_classes)
-    cells = (target * num_classes + guess).flatten()
+    size = PART.get(label.device.type, LARGE_PART)
     counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=label.device)
-    return counts.scatter_add_(0, cells, valid.flatten().long()).view(num_classes, num_classes)
+    for guess, target in zip(pred.flatten().split(size), label.flatten().split(size), strict=True):
+        target, valid = split_ignore(target.long(), ignore_index, num_classes)
+        guess = guess.long().masked_fill(~valid, 0)
+        require_classes('pred', guess, num_classes)
+        counts.scatter_add_(0, guess.add_(target, alpha=num_classes), valid.long())
+    return counts.view(num_classes, num_classes)
 
 
 def scores(confusion: Tensor) -> Scores:
@@ -65,9 +70,15 @@ def scores(confusion: Tensor) -> Scores:
     return Scores(hits / (labelled + predicted - hits), hits / labelled, hits / predicted, hits.sum() / counts.sum())
 
 
-def _require_classes(guess: Tensor, num_classes: int) -> None:
-    wrong = (guess < 0) | (guess >= num_classes)
-    if guess.device.type != 'cpu' or torch.compiler.is_compiling():
-        torch._assert_async(~wrong.any(), f'`pred` must be in [0, {num_classes})')
-    elif bool(wrong.any()):
-        raise ValueError(f'`pred` must be in [0, {num_classes}), got {int(guess[wrong][0])}')
+def f_score(confusion: Tensor, beta: float = 1.0) -> Tensor:
+    r"""Return the float64 ``(C,)`` F-scores :math:`(1 + \beta^2) h_c / (\beta^2 n_c + m_c)`, with the names of :func:`scores`.
+
+    With :math:`\beta = 1` it is the Dice coefficient. It is 0 for a class without a hit, where the harmonic mean of precision
+    and recall (mmseg's form) is 0/0, and NaN for one that is neither labelled nor predicted.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows = label, columns = prediction.
+        beta: How many times as much recall counts as precision.
+    """
+    counts = confusion.double()
+    return (1 + beta**2) * counts.diagonal() / (beta**2 * counts.sum(1) + counts.sum(0))

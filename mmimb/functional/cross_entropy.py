@@ -13,9 +13,12 @@ TINY = 1e-12  # keeps the gradient of x ** gamma finite at 0 for gamma < 1
 
 
 def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | None = None, bias: Tensor | None = None,
-                           margin: Tensor | None = None, relief: Tensor | None = None,
-                           class_weight: Tensor | None = None, gamma: float = 0.0) -> Tensor:
-    r"""Per-pixel :math:`-w_y (1 - p_y)^\gamma \log p_y` with :math:`p = \mathrm{softmax}(a \odot z + b - (m_y - r_{j^*}) e_y)`.
+                           margin: Tensor | None = None, relief: Tensor | None = None, gamma: float = 0.0,
+                           complement: float = 0.0) -> Tensor:
+    r"""Per-pixel :math:`-(1 - p_y)^\gamma \log p_y + \frac{k}{C - 1} H`.
+
+    With :math:`v = a \odot z + b`, :math:`p = \mathrm{softmax}(v - (m_y - r_{j^*}) e_y)`, and ``H`` is the
+    :func:`complement_entropy` of ``v``.
 
     Args:
         logits: ``(N, C, *)`` scores ``z``.
@@ -25,14 +28,15 @@ def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | No
         margin: ``(C,)`` margins ``m``, subtracted from the scaled logit of the label.
         relief: ``(C,)`` amounts ``r``; that of the strongest wrong class :math:`j^* = \arg\max_{j \ne y} z_j` (no gradient) is
             added to the scaled logit of the label.
-        class_weight: ``(C,)`` weights ``w``.
         gamma: Focal exponent; 0 is plain cross-entropy.
+        complement: Factor ``k`` of the complement entropy; 0 leaves it out, -1 maximises it.
 
     Returns:
-        ``(N, *)`` losses.
+        ``(N, *)`` losses; they may be negative with a negative ``complement``.
     """
-    z = logits if scale is None else logits * per_class(scale, logits)
-    z = z if bias is None else z + per_class(bias, logits)
+    v = logits if scale is None else logits * per_class(scale, logits)
+    v = v if bias is None else v + per_class(bias, logits)
+    z = v
     if margin is not None or relief is not None:
         shift = torch.zeros_like(target, dtype=z.dtype) if margin is None else -margin[target]
         shift = shift if relief is None else shift + relief[strongest_other(logits, target)]
@@ -41,30 +45,12 @@ def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | No
     if gamma != 0:
         miss = -(-loss).expm1()  # 1 - p_y without cancellation
         loss = miss.clamp(min=TINY).pow(gamma) * loss
-    return loss if class_weight is None else class_weight[target] * loss
+    return loss if complement == 0 else loss + complement / (logits.shape[1] - 1) * complement_entropy(v, target)
 
 
 def strongest_other(logits: Tensor, target: Tensor) -> Tensor:
     """Return the ``(N, *)`` class with the largest of ``(N, C, *)`` logits apart from the label's; ties keep the lower id."""
     return without_label(logits.detach(), target).argmax(1)
-
-
-def complement_cross_entropy(logits: Tensor, target: Tensor, *, gamma: float = -1.0,
-                             class_weight: Tensor | None = None) -> Tensor:
-    r"""Per-pixel :math:`w_y (-\log p_y + \frac{\gamma}{C - 1} H)`, with :math:`H` from :func:`complement_entropy`.
-
-    Args:
-        logits: ``(N, C, *)`` scores.
-        target: ``(N, *)`` labels in ``[0, C)``.
-        gamma: Factor of the entropy; -1 maximises it.
-        class_weight: ``(C,)`` weights ``w``.
-
-    Returns:
-        ``(N, *)`` losses, possibly negative.
-    """
-    loss = F.cross_entropy(logits, target, reduction='none')
-    loss = loss + gamma / (logits.shape[1] - 1) * complement_entropy(logits, target)
-    return loss if class_weight is None else class_weight[target] * loss
 
 
 def complement_entropy(logits: Tensor, target: Tensor) -> Tensor:

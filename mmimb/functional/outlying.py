@@ -8,7 +8,7 @@ LABEL_FUNCTIONS = ('rank', 'log', 'sqrt', 'uniform')
 LABEL_ORDERS = ('rare_large', 'frequent_large')
 
 
-def outlying_labels(counts: Tensor, *, label: str = 'rank', order: str = 'rare_large') -> Tensor:
+def outlying_labels(counts: Tensor, *, label: str, order: str) -> Tensor:
     r"""Return the label value of every class, before the factor :math:`\alpha`.
 
     With ``order='rare_large'`` and counts :math:`n` (at least 1):
@@ -22,17 +22,15 @@ def outlying_labels(counts: Tensor, *, label: str = 'rank', order: str = 'rare_l
 
     Args:
         counts: ``(C,)`` non-negative counts.
+        label: One of :data:`LABEL_FUNCTIONS`.
+        order: One of :data:`LABEL_ORDERS`.
 
     Returns:
         ``(C,)`` float64 values, 1 at the smallest.
 
-    >>> outlying_labels(torch.tensor([100, 10, 50]))
+    >>> outlying_labels(torch.tensor([100, 10, 50]), label='rank', order='rare_large')
     tensor([1., 3., 2.], dtype=torch.float64)
     """
-    if label not in LABEL_FUNCTIONS:
-        raise ValueError(f'`label` must be one of {LABEL_FUNCTIONS}, got {label!r}')
-    if order not in LABEL_ORDERS:
-        raise ValueError(f'`order` must be one of {LABEL_ORDERS}, got {order!r}')
     if label == 'uniform':
         return torch.ones_like(counts, dtype=torch.float64)
     if label == 'rank':
@@ -43,19 +41,15 @@ def outlying_labels(counts: Tensor, *, label: str = 'rank', order: str = 'rare_l
     return 1 + ratio.log() if label == 'log' else ratio.sqrt()
 
 
-def outlying_squared_error(logits: Tensor, target: Tensor, labels: Tensor, *,
-                           class_weight: Tensor | None = None) -> Tensor:
-    r"""Per-pixel :math:`w_y \frac1C \sum_j (z_j - t_j)^2` with :math:`t_y` the label value of the class and 0 elsewhere.
+def outlying_squared_error(logits: Tensor, target: Tensor, *, labels: Tensor) -> Tensor:
+    r"""Per-pixel :math:`\frac1C \sum_j (z_j - t_j)^2` with :math:`t_y` the label value of the class and 0 elsewhere.
 
     Args:
         logits: ``(N, C, *)`` raw scores ``z``.
         target: ``(N, *)`` labels in ``[0, C)``; ignored pixels are the caller's business.
         labels: ``(C,)`` label values :math:`\alpha r(c)`.
-        class_weight: ``(C,)`` weights ``w``.
 
     Returns:
         ``(N, *)`` losses.
     """
-    error = logits.scatter_add(1, target.unsqueeze(1), -labels[target].unsqueeze(1))
-    loss = error.square().mean(1)
-    return loss if class_weight is None else class_weight[target] * loss
+    return logits.scatter_add(1, target.unsqueeze(1), -labels[target].unsqueeze(1)).square().mean(1)

@@ -28,14 +28,37 @@ def split_ignore(target: Tensor, ignore_index: int, num_classes: int) -> tuple[T
 def valid_labels(target: Tensor, ignore_index: int, num_classes: int) -> Tensor:
     """Return the ``(N, *)`` mask of the pixels that count; arguments and errors as for :func:`split_ignore`."""
     valid = target != ignore_index
-    wrong = ((target < 0) | (target >= num_classes)) & valid
-    if type(target) is Tensor and target.device.type == 'cpu' and not torch.compiler.is_compiling():
-        if bool(wrong.any()):
-            raise ValueError(f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}, '
-                             f'got {int(target[wrong][0])}')
-    else:
-        torch._assert_async(~wrong.any(), f'`target` must be in [0, {num_classes}) or ignore_index={ignore_index}')
+    require_classes('target', target, num_classes, valid=valid, otherwise=f' or ignore_index={ignore_index}')
     return valid
+
+
+def require_classes(name: str, classes: Tensor, num_classes: int, *, valid: Tensor | None = None, otherwise: str = '') -> None:
+    """Refuse classes outside ``[0, num_classes)`` where ``valid``.
+
+    Args:
+        name: Of the argument, for the message.
+        classes: ``(N, *)`` integers.
+        num_classes: Number of classes.
+        valid: ``(N, *)`` mask of the pixels to look at; all of them by default.
+        otherwise: What else is allowed, for the message.
+
+    Raises:
+        ValueError: There is such a class (on CPU; on other devices and in compiled code an asynchronous assertion fires).
+    """
+    wrong = (classes < 0) | (classes >= num_classes)
+    wrong = wrong if valid is None else wrong & valid
+    rule = f'`{name}` must be in [0, {num_classes}){otherwise}'
+    if type(classes) is not Tensor or classes.device.type != 'cpu' or torch.compiler.is_compiling():
+        torch._assert_async(~wrong.any(), rule)
+    elif bool(wrong.any()):
+        raise ValueError(f'{rule}, got {int(classes[wrong][0])}')
+
+
+def checked_reduction(reduction: str) -> str:
+    """Return ``reduction`` if it is one of :data:`REDUCTIONS`; otherwise raise a ``ValueError``."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f'`reduction` must be one of {REDUCTIONS}, got {reduction!r}')
+    return reduction
 
 
 def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, reduction: str = 'mean',
@@ -55,6 +78,7 @@ def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, 
     >>> reduce_pixels(torch.tensor([1., 3., 9.]), torch.tensor([True, True, False]))
     tensor(2.)
     """
+    checked_reduction(reduction)
     if weight is not None:
         loss = loss * torch.where(valid, weight, 0)
     loss = loss.masked_fill(~valid, 0)
@@ -62,9 +86,7 @@ def reduce_pixels(loss: Tensor, valid: Tensor, *, weight: Tensor | None = None, 
         return loss
     if reduction == 'sum':
         return loss.sum()
-    if reduction == 'mean':
-        return loss.sum() / (valid.sum().clamp(min=1) if divisor is None else divisor)
-    raise ValueError(f'`reduction` must be one of {REDUCTIONS}, got {reduction!r}')
+    return loss.sum() / (valid.sum().clamp(min=1) if divisor is None else divisor)
 
 
 def hardest(confidence: Tensor, valid: Tensor, *, thresh: float, min_kept: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def inverse_frequency(counts: Tensor, power: float = 1.0) -> Tensor:
+def inverse_frequency(counts: Tensor, power: float) -> Tensor:
     r"""Return :math:`\pi_c^{-power}` with the class shares :math:`\pi`; infinite where a class never occurs."""
     return (counts / counts.sum()).pow(-power)
 
@@ -23,7 +23,7 @@ def median_frequency(counts: Tensor, image_counts: Tensor) -> Tensor:
     return frequency[counts > 0].quantile(0.5) / frequency
 
 
-def log_frequency(counts: Tensor, c: float = 1.02) -> Tensor:
+def log_frequency(counts: Tensor, c: float) -> Tensor:
     r"""Return ENet's :math:`1 / \ln(c + \pi)` (arXiv 1606.02147)."""
     return 1 / (c + counts / counts.sum()).log()
 

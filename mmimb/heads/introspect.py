@@ -12,6 +12,13 @@ from torch import nn
 ACTIVATIONS = ('none', 'softmax', 'sigmoid')
 
 
+def unwrapped(model: Any) -> Any:
+    """Return the segmentor inside what is wrapped around it, such as ``DistributedDataParallel``; its ``module``s have it."""
+    while not hasattr(model, 'decode_head') and isinstance(getattr(model, 'module', None), nn.Module):
+        model = model.module
+    return model
+
+
 def last_head(model: Any) -> Any:
     """Return the decode head whose output is the prediction of ``model``: the last of a cascade; None without one."""
     head = getattr(model, 'decode_head', None)

@@ -1,4 +1,11 @@
-"""Triton twins of the up-sampled losses in :mod:`mmimb.functional`: same names, same arguments, on NVIDIA GPUs.
+"""Triton kernels for sums of pixel losses over bilinearly up-sampled logits, with their gradients, on NVIDIA GPUs.
+
+``upsampled_NAME(logits, target, coefficient, *, align_corners, **arguments)`` is the kernel of ``FORMULAS[NAME]``, which is a
+function of :mod:`mmimb.functional`, and has its arguments. It returns the sum of coefficient times loss over the output pixels.
+
+    logits: ``(N, C, h, w)`` scores at any resolution; the only input with a gradient.
+    target: ``(N, H, W)`` labels; any numbers where the coefficient is 0.
+    coefficient: ``(N, H, W)`` factors of the losses.
 
 Importable where Triton is; ``TRITON_INTERPRET=1`` in the environment, before the import, runs them on the CPU for tests.
 """

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of up-sampled logits, fused: the twin of functional/upsampled.py."""
+"""The kernel of functional.adjusted_cross_entropy."""
 from __future__ import annotations
 
 from typing import Any
@@ -15,7 +15,7 @@ from .prepare import checked, vector
 def upsampled_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
                             scale: Tensor | None = None, bias: Tensor | None = None, margin: Tensor | None = None,
                             relief: Tensor | None = None, gamma: float = 0.0, complement: float = 0.0) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled.upsampled_cross_entropy`, and keep four numbers per pixel for the gradient."""
+    """Return the sum of :func:`mmimb.functional.adjusted_cross_entropy`, and keep four numbers per pixel for the gradient."""
     target, coefficient = checked('cross_entropy', logits, target, coefficient)
     channels = logits.shape[1]
     vectors = {'scale': scale, 'bias': bias, 'margin': margin, 'relief': relief}

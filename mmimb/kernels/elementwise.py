@@ -1,6 +1,6 @@
-"""Squared error and sigmoid cross-entropy of up-sampled logits, fused: the twins of functional/upsampled.py.
+"""The kernels of functional.outlying_squared_error and functional.channel_cross_entropy.
 
-Neither needs to know all channels of a pixel before the first slope, so that loss and gradient come from one walk.
+The slope in a channel needs no other channel of the pixel, so that loss and gradient come from one pass.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .prepare import checked, vector
 @torch.compiler.disable
 def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor, *, labels: Tensor,
                             align_corners: bool = False) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled.upsampled_squared_error`; the gradient is computed beside the loss."""
+    """Return the sum of :func:`mmimb.functional.outlying_squared_error`; the gradient is computed with it."""
     target, coefficient = checked('squared_error', logits, target, coefficient)
     vectors = {'labels': vector('labels', labels, logits, logits.shape[1])}
     return _loss(logits, target, coefficient, 'squared_error', vectors, align_corners=align_corners)
@@ -27,7 +27,7 @@ def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor,
 def upsampled_binary_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
                                    bias: Tensor | None = None, lam: float = 1.0, gamma: float = 0.0,
                                    factor: Tensor | None = None, table: Tensor | None = None) -> Tensor:
-    """Do as :func:`mmimb.functional.upsampled.upsampled_binary_cross_entropy`; the gradient is computed beside the loss."""
+    """Return the sum of :func:`mmimb.functional.channel_cross_entropy`; the gradient is computed with it."""
     target, coefficient = checked('binary_cross_entropy', logits, target, coefficient)
     n, channels = logits.shape[:2]
     vectors = {'bias': vector('bias', None if bias is None else -bias, logits, channels),

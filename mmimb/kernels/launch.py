@@ -7,10 +7,10 @@ import torch
 import triton
 from torch import Tensor
 
-from .axis import Axis, axis
 from .gather import gather
 from .pointwise import pointwise
 from .statistics import statistics
+from .tables import Axis, axis
 
 Vectors = dict[str, Tensor | None]  # by the names of the kernels' arguments; a formula has some of them
 MAPS = ('peaks', 'inverse', 'pull', 'entropy')

@@ -1,12 +1,17 @@
-"""What the kernels take: which formulas, dtypes and devices, and inputs in the form that they read."""
+"""What the kernels accept: formulas, dtypes, devices, and the layout of the inputs."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-FORMULAS = ('cross_entropy', 'squared_error', 'binary_cross_entropy')
+from ..functional import adjusted_cross_entropy, channel_cross_entropy, outlying_squared_error
+
+FORMULAS: dict[str, Callable[..., Tensor]] = {
+    'cross_entropy': adjusted_cross_entropy, 'squared_error': outlying_squared_error,
+    'binary_cross_entropy': channel_cross_entropy}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'  # Triton reads it when a kernel is defined
 
@@ -15,7 +20,7 @@ def supports(formula: str, logits: Tensor) -> str | None:
     """Return why the kernels cannot compute a formula of these logits, in words, or None if they can.
 
     Args:
-        formula: ``'cross_entropy'``, ``'squared_error'`` or ``'binary_cross_entropy'``.
+        formula: A key of :data:`FORMULAS`.
         logits: ``(N, C, h, w)`` scores.
     """
     if formula not in FORMULAS:

@@ -50,10 +50,6 @@ class OutlyingMSELoss(PixelLoss):
         factor = AUTO_TARGET / values.max() if isinstance(self.alpha, str) else self.alpha
         return {'labels': factor * values}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        loss = outlying_squared_error(logits, target, self.vector('labels', logits), class_weight=class_weight)
-        return loss / AUTO_TARGET if self.alpha == 'auto' else loss
-
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
         factor = 1 / AUTO_TARGET if self.alpha == 'auto' else 1.0
-        return Formula('squared_error', {'labels': self.vector('labels', logits)}, factor)
+        return Formula(outlying_squared_error, {'labels': self.vector('labels', logits)}, factor)

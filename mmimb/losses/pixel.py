@@ -5,15 +5,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..dispatch import Formula, Upsample, implementation
-from ..functional import reduce_pixels, strips
+from ..dispatch import Formula, Upsample, upsampled_sum
+from ..functional import per_class, reduce_pixels
 from .base import SegLoss
 
 
 class PixelLoss(SegLoss):
-    """A loss with one value per pixel, averaged over the valid pixels. Subclasses implement :meth:`per_pixel`.
+    """A loss with one value per pixel, averaged over the valid pixels. Subclasses implement :meth:`formula`.
 
-    Those that are one of our formulas say it in :meth:`formula`: it is faster on low-resolution logits, and there are kernels.
+    The weights of labels are applied here. A loss that is no function of a pixel's logits and label alone overrides
+    :meth:`per_pixel` instead, and applies them itself.
 
     The arguments are those of :class:`SegLoss`.
     """
@@ -27,25 +28,30 @@ class PixelLoss(SegLoss):
             return 'it chooses among all pixels of the batch'
         if self.reduction == 'none':
             return "reduction='none' asks for a value per pixel"
-        if self.has_formula:
-            return ''
-        learnt = any(parameter.requires_grad for parameter in self.parameters())
-        return 'it has parameters of its own' if learnt else self.exempt.get('rows', '')
+        if any(parameter.requires_grad for parameter in self.parameters()):
+            return 'it has parameters of its own'
+        return '' if self.has_formula else self.exempt.get('rows', '')
+
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
+        """Return the loss as a formula, without the weights of labels.
+
+        Args:
+            logits: ``(N, C, *)`` scores, of low resolution or not; only their number, channels, dtype and device count.
+            target: ``(N, *)`` labels, in range where valid.
+            valid: ``(N, *)`` mask of the pixels that count.
+            class_weight: ``(C,)`` weights; those of channels are part of the formula, those of labels are not.
+        """
+        raise NotImplementedError
 
     def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
         """Return the ``(N, *)`` losses of ``(N, C, *)`` logits, in their dtype; ignored pixels may hold any finite number."""
-        raise NotImplementedError
+        loss = self.formula(logits, target, valid, class_weight).per_pixel(logits, target)
+        return _weighted(loss, self.weight_of(target, class_weight, logits.shape[1]))
 
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        """Return :meth:`per_pixel` as a formula, without weights of labels; None if it is none of ours.
-
-        Args:
-            logits: ``(N, C, h, w)`` scores, of which only shape, dtype and device count.
-            target: ``(N, H, W)`` labels, in range where valid.
-            valid: ``(N, H, W)`` mask of the pixels that count.
-            class_weight: ``(C,)`` weights; those of channels are part of the formula, those of labels are not.
-        """
-        return None
+    @property
+    def has_formula(self) -> bool:
+        """Whether the loss is its :meth:`formula`, and not a :meth:`per_pixel` of its own."""
+        return type(self).per_pixel is PixelLoss.per_pixel
 
     def select(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Return the ``(N, *)`` mask of the pixels that count: all valid ones, unless a loss chooses among them."""
@@ -53,48 +59,47 @@ class PixelLoss(SegLoss):
 
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
+        shape = target.shape
+        if target.ndim == logits.ndim:
+            logits, target, valid, weight = by_channel(logits, target, valid, weight, class_weight)
+            class_weight = None
         valid = self.select(logits, target, valid)
         loss = self.per_pixel(logits, target, valid, class_weight)
         if reduction != 'mean':
-            return reduce_pixels(loss, valid, weight=weight, reduction=reduction)
+            total = reduce_pixels(loss, valid, weight=weight, reduction=reduction)
+            return total.view(shape) if reduction == 'none' else total
         if avg_factor is None:
             avg_factor = self._divisor(valid, weight, self.weight_of(target, class_weight, logits.shape[1]))
         return reduce_pixels(loss, valid, weight=weight, divisor=avg_factor)
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
+        if target.ndim == logits.ndim:
+            logits, target, valid, weight = by_channel(logits, target, valid, weight, class_weight)
+            class_weight = None
         dtype = torch.promote_types(logits.dtype, torch.float32)
         used = self.weight_of(_cleaned(target, valid), class_weight, logits.shape[1]) if class_weight is not None else None
         coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
         if reduction == 'mean':
             coefficient = coefficient.div_(self._divisor(valid, weight, used) if avg_factor is None else avg_factor)
-        formula = self.formula(logits, target, valid, class_weight) if self.has_formula else None
-        functions = implementation(upsample.mode, formula, logits)
-        if formula is None:
-            return strips.sum_over_strips(logits, coefficient, lambda z, images, rows: self.per_pixel(
-                z, _cleaned(target[images, rows], valid[images, rows]), valid[images, rows], class_weight),
-                align_corners=upsample.align_corners)
-        if used is not None and used.ndim:
-            coefficient = coefficient * used
-        target = target if functions is strips else _cleaned(target, valid)
-        return formula.total(functions, logits, target, coefficient, upsample.align_corners)
+        if self.has_formula:
+            formula = self.formula(logits, target, valid, class_weight)
+            return upsampled_sum(formula, logits, target, _weighted(coefficient, used), upsample)
 
-    @property
-    def has_formula(self) -> bool:
-        """Whether the loss is one of our formulas, for which there are kernels.
+        def losses(z: Tensor, images: slice, rows: slice) -> Tensor:
+            inside = valid[images, rows]
+            return self.per_pixel(z, _cleaned(target[images, rows], inside), inside, class_weight)
 
-        The formula must be of the class that :meth:`per_pixel` is of, or of one derived from it.
-        """
-        places = {name: place for place, kind in reversed(list(enumerate(type(self).__mro__))) for name in vars(kind)}
-        return type(self).formula is not PixelLoss.formula and places['formula'] <= places['per_pixel']
+        return upsampled_sum(losses, logits, target, coefficient, upsample)
 
     def weight_of(self, target: Tensor, class_weight: Tensor | None, channels: int) -> Tensor | None:
-        """Return the weight that a pixel's loss was multiplied by, as ``(N, *)`` or a scalar."""
+        """Return the class weight in a pixel's loss: ``(N, *)``, that of the label, or a scalar if it belongs to channels.
+
+        With several sigmoid channels each has its own weight, which the formula applies; their average is the scalar.
+        """
         if class_weight is None:
             return None
-        if self.sigmoid and channels > 1:
-            return class_weight.mean()  # each channel has its own; their losses are averaged
-        return class_weight[target]
+        return class_weight.mean() if self.sigmoid and channels > 1 else class_weight[target]
 
     def _divisor(self, valid: Tensor, weight: Tensor | None, used: Tensor | None) -> Tensor:
         if self.normalize == 'weights':
@@ -107,6 +112,34 @@ class PixelLoss(SegLoss):
         return torch.where(total > 0, total, 1)
 
 
+def by_channel(logits: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None,
+               class_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return pixels with several labels as the same number of binary problems: a channel of an image becomes an image.
+
+    Args:
+        logits: ``(N, C, *)`` scores.
+        target: ``(N, C, *)`` labels 0 and 1.
+        valid: ``(N, C, *)`` mask of the labels that count.
+        weight: ``(N, *)`` pixel weights.
+        class_weight: ``(C,)`` weights, which become part of the pixel weights.
+
+    Returns:
+        ``(N·C, 1, *)`` logits, and ``(N·C, *)`` labels, mask and weights.
+    """
+    if weight is not None:
+        weight = weight.unsqueeze(1).expand_as(target)
+    if class_weight is not None:
+        used = per_class(class_weight, target).expand_as(target)
+        weight = used if weight is None else used * weight
+    flat = None if weight is None else weight.flatten(0, 1)
+    return logits.flatten(0, 1).unsqueeze(1), target.flatten(0, 1), valid.flatten(0, 1), flat
+
+
 def _cleaned(target: Tensor, valid: Tensor) -> Tensor:
     """Return labels that can index: 0 where ignored."""
     return target.masked_fill(~valid, 0)
+
+
+def _weighted(values: Tensor, used: Tensor | None) -> Tensor:
+    """Multiply ``(N, *)`` values by the weights of the labels; those of channels (a scalar) are in the formula already."""
+    return values if used is None or not used.ndim else used * values

@@ -9,14 +9,7 @@ from torch import Tensor
 
 from ..checks import number
 from ..dispatch import Formula
-from ..functional import (
-    adjusted_binary_cross_entropy,
-    adjusted_cross_entropy,
-    log_odds_bias,
-    per_class,
-    positive_channels,
-    rebalancing,
-)
+from ..functional import adjusted_cross_entropy, channel_cross_entropy, log_odds_bias, rebalancing
 from ..registry import MODELS
 from ..stats import ClassStats
 from .pixel import PixelLoss
@@ -32,31 +25,21 @@ class ChannelLoss(PixelLoss):
         channels = {'class_weight': 'its weights belong to channels, not to labels'}
         return {**super().exempt, **(channels if self.sigmoid else {})}
 
-    def _average(self, loss: Tensor, target: Tensor, class_weight: Tensor | None) -> Tensor:
-        """Average ``(N, C, *)`` losses over weighted channels; with one channel, weigh by the label instead."""
-        if class_weight is None:
-            return loss.mean(1)
-        if loss.shape[1] == 1:
-            return loss[:, 0] * class_weight[target]
-        return (loss * per_class(class_weight, loss)).mean(1)
-
-    def _channel_factor(self, logits: Tensor, class_weight: Tensor | None) -> Tensor | None:
-        """Return the ``(N, C)`` weights of the channels; with one channel there are none, labels have them."""
-        if class_weight is None or logits.shape[1] == 1:
-            return None
-        return class_weight.expand(len(logits), -1)
+    def _channels(self, logits: Tensor, class_weight: Tensor | None, factor: Tensor | None = None, *, balance: float = 1.0,
+                  **arguments: Any) -> Formula:
+        """Return the formula; class weights multiply the ``(N, C)`` factors of the channels, if there are several channels."""
+        if class_weight is not None and logits.shape[1] > 1:
+            channels = class_weight.expand(len(logits), -1)
+            factor = channels if factor is None else factor * channels
+        return Formula(channel_cross_entropy, arguments, balance, {'factor': factor})
 
 
 @MODELS.register_module()
 class BinaryCrossEntropyLoss(ChannelLoss):
     """Sigmoid cross-entropy, averaged over the channels; takes ``(N, 1, H, W)`` logits too."""
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target))
-        return self._average(loss, target, class_weight)
-
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        return Formula('binary_cross_entropy', {'factor': self._channel_factor(logits, class_weight)})
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
+        return self._channels(logits, class_weight)
 
 
 @MODELS.register_module()
@@ -75,16 +58,10 @@ class FocalLoss(ChannelLoss):
         self.gamma = number('gamma', gamma, least=0)
         super().__init__(**common)
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
         if not self.sigmoid:
-            return adjusted_cross_entropy(logits, target, class_weight=class_weight, gamma=self.gamma)
-        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), gamma=self.gamma)
-        return self._average(loss, target, class_weight)
-
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        if not self.sigmoid:
-            return Formula('cross_entropy', {'gamma': self.gamma})
-        return Formula('binary_cross_entropy', {'gamma': self.gamma, 'factor': self._channel_factor(logits, class_weight)})
+            return Formula(adjusted_cross_entropy, {'gamma': self.gamma})
+        return self._channels(logits, class_weight, gamma=self.gamma)
 
 
 @MODELS.register_module()
@@ -132,23 +109,14 @@ class DistributionBalancedLoss(ChannelLoss):
         total = sum(stats.pixels) if self.counts == 'pixels' else stats.require('num_images').num_images
         return {'count': count.clamp(min=1), 'bias': log_odds_bias(count, total or 1, self.kappa)}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
         factor, table = self._rebalancing(logits, target, valid)
-        if table is not None:
-            factor = table[target].movedim(-1, 1)
-        elif factor is not None:
-            factor = factor.view(factor.shape + (1,) * (logits.ndim - 2))
-        loss = adjusted_binary_cross_entropy(logits, positive_channels(logits, target), bias=self.vector('bias', logits),
-                                             lam=self.lam, factor=factor, gamma=self.gamma)
-        return self.balance * self._average(loss, target, class_weight)
+        return self._channels(logits, class_weight, factor, balance=self.balance, bias=self.vector('bias', logits),
+                              lam=self.lam, gamma=self.gamma, table=table)
 
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        factor, table = self._rebalancing(logits, target, valid)
-        channels = self._channel_factor(logits, class_weight)
-        if channels is not None:
-            factor = channels if factor is None else factor * channels
-        return Formula('binary_cross_entropy', {'bias': self.vector('bias', logits), 'lam': self.lam, 'gamma': self.gamma,
-                                                'factor': factor, 'table': table}, self.balance)
+    @property
+    def needs_one_label(self) -> str:
+        return 'its factors and offsets belong to the classes of one map'
 
     @property
     def exempt(self) -> dict[str, str]:
@@ -164,6 +132,6 @@ class DistributionBalancedLoss(ChannelLoss):
         count = self.vector('count', logits)
         if self.presence == 'pixel':
             return None, rebalancing(torch.eye(len(count), dtype=count.dtype, device=count.device), count, **self.smooth_map)
-        present = count.new_zeros(len(target), len(count) + 1)  # ignored pixels are present in a last class of their own
+        present = count.new_zeros(len(target), len(count) + 1)  # the last column is for ignored pixels
         present.scatter_(1, target.masked_fill(~valid, len(count)).unsqueeze(-1).flatten(1), 1.0)
         return rebalancing(present[:, :-1], count, **self.smooth_map), None

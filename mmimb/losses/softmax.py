@@ -10,24 +10,23 @@ from torch import Tensor
 
 from ..checks import number, whole_number
 from ..dispatch import Formula
-from ..functional import adjusted_cross_entropy, complement_cross_entropy, hardest, log_prior, margins, temperatures
+from ..functional import adjusted_cross_entropy, hardest, log_prior, margins, temperatures
 from ..registry import MODELS
 from ..stats import ClassStats
 from .pixel import PixelLoss
+
+MAX_MARGIN, SCALE = 0.5, 30.0  # of LDAM and ELM
 
 
 class SoftmaxLoss(PixelLoss):
     """A loss that is :func:`mmimb.functional.adjusted_cross_entropy` with the arguments that :meth:`adjustment` gives."""
 
     def adjustment(self, logits: Tensor) -> dict[str, Any]:
-        """Return scale, bias, margin, relief and gamma, as far as the loss has them, for ``(N, C, *)`` logits."""
+        """Return the arguments for ``(N, C, *)`` logits that are not the function's defaults."""
         return {}
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return adjusted_cross_entropy(logits, target, class_weight=class_weight, **self.adjustment(logits))
-
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        return Formula('cross_entropy', self.adjustment(logits))
+    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
+        return Formula(adjusted_cross_entropy, self.adjustment(logits))
 
 
 @MODELS.register_module()
@@ -36,7 +35,7 @@ class CrossEntropyLoss(SoftmaxLoss):
 
 
 @MODELS.register_module()
-class ComplementCrossEntropyLoss(PixelLoss):
+class ComplementCrossEntropyLoss(SoftmaxLoss):
     """Cross-entropy that also flattens the softmax over the wrong classes (arXiv 2009.02189).
 
     Args:
@@ -50,11 +49,8 @@ class ComplementCrossEntropyLoss(PixelLoss):
         self.gamma = number('gamma', gamma)
         super().__init__(**common)
 
-    def per_pixel(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:
-        return complement_cross_entropy(logits, target, gamma=self.gamma, class_weight=class_weight)
-
-    def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula | None:
-        return Formula('cross_entropy', {'complement': self.gamma})
+    def adjustment(self, logits: Tensor) -> dict[str, Any]:
+        return {'complement': self.gamma}
 
 
 @MODELS.register_module()
@@ -71,7 +67,7 @@ class LDAMLoss(SoftmaxLoss):
     vectors: tuple[str, ...] = ('margin',)
     margin: Tensor
 
-    def __init__(self, stats: Any, max_margin: float = 0.5, scale: float = 30.0, **common: Any) -> None:
+    def __init__(self, stats: Any, max_margin: float = MAX_MARGIN, scale: float = SCALE, **common: Any) -> None:
         self.max_margin = number('max_margin', max_margin, least=0)
         self.scale = number('scale', scale, above=0)
         super().__init__(stats, **common)
@@ -95,7 +91,8 @@ class ELMLoss(LDAMLoss):
         lam: Share of that margin; 0 is LDAM.
     """
 
-    def __init__(self, stats: Any, max_margin: float = 0.5, scale: float = 30.0, *, lam: float = 1.0, **common: Any) -> None:
+    def __init__(self, stats: Any, max_margin: float = MAX_MARGIN, scale: float = SCALE, *, lam: float = 1.0,
+                 **common: Any) -> None:
         self.lam = number('lam', lam)
         super().__init__(stats, max_margin, scale, **common)
 

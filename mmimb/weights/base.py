@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from ..checks import number
 from ..registry import MODELS
 from ..stats import StatsModule
 
@@ -38,6 +39,19 @@ class FixedWeight(ClassWeight):
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
         return {'weight': _checked(_read(source) if isinstance(source, (str, Path)) else source)}
+
+
+def read_class_weight(source: Any) -> list[float]:
+    """Return the numbers of a list, or of a file that holds one; errors as for :class:`FixedWeight`."""
+    weight = FixedWeight(source)
+    weight.prepare()
+    values: list[float] = weight.weight.tolist()
+    return values
+
+
+def checked_ratio(max_ratio: float | None) -> float | None:
+    """Return a cap of the largest weight over the smallest that the user gives: at least 1, or None."""
+    return None if max_ratio is None else number('max_ratio', max_ratio, least=1)
 
 
 def build_class_weight(source: Any) -> ClassWeight | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checks import number
 from ..registry import MODELS
-from .base import ClassWeight, build_class_weight
+from .base import ClassWeight, build_class_weight, checked_ratio
 
 
 @MODELS.register_module()
@@ -27,7 +27,7 @@ class Deferred(ClassWeight):
 
     def __init__(self, weight: Any, begin: float, *, max_ratio: float | None = None) -> None:
         self.begin = number('begin', begin, least=0)
-        self.max_ratio = None if max_ratio is None else number('max_ratio', max_ratio, least=1)
+        self.max_ratio = checked_ratio(max_ratio)
         super().__init__()
         later = build_class_weight(weight)
         if later is None or isinstance(later, Deferred):

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import number, whole_number
 from ..functional import MEASURES, class_difficulty, difficulty_weights, dynamic_tau
 from ..registry import MODELS
-from .base import ClassWeight
+from .base import ClassWeight, checked_ratio
 
 DYNAMIC = 'dynamic'
 
@@ -60,7 +60,7 @@ class DifficultyBalanced(ClassWeight):
         self.num_classes = whole_number('num_classes', num_classes, least=1)
         self.exponent = checked_tau(tau)
         self.measure = checked_measure(measure)
-        self.max_ratio = None if max_ratio is None else number('max_ratio', max_ratio, least=1)
+        self.max_ratio = checked_ratio(max_ratio)
         super().__init__()
         self.prepare()
 

@@ -18,7 +18,7 @@ from ..functional import (
 )
 from ..registry import MODELS
 from ..stats import ClassStats
-from .base import ClassWeight
+from .base import ClassWeight, checked_ratio
 
 COLLAPSED, EXPLODED = 1.05, 1000.0  # largest weight over the smallest
 
@@ -35,7 +35,7 @@ class FrequencyWeight(ClassWeight):
     """
 
     def __init__(self, stats: Any, *, max_ratio: float | None = None) -> None:
-        self.max_ratio = None if max_ratio is None else number('max_ratio', max_ratio, least=1)
+        self.max_ratio = checked_ratio(max_ratio)
         super().__init__(stats)
         self.prepare_unless_file()
 

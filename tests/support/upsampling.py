@@ -1,12 +1,16 @@
 """Problems for the up-sampled losses, and bilinear interpolation in numpy, from its definition."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmimb.dispatch import Formula, Upsample, upsampled_sum
+from mmimb.functional import adjusted_cross_entropy, channel_cross_entropy, outlying_squared_error
+from mmimb.functional.upsampled import upsample
 from mmimb.testing.tested_loss import IGNORE
 
 # logits and labels: integer and fractional ratios, odd sizes, one pixel, fewer labels than logits
@@ -15,23 +19,23 @@ SIZES = [((4, 5), (16, 20)), ((4, 5), (9, 12)), ((5, 3), (13, 40)), ((1, 6), (4,
 
 
 VECTOR = torch.tensor([0.3, 1.2, 0.7, 1.0], dtype=torch.float64)
-FORMULAS: dict[str, tuple[str, dict[str, Any]]] = {
-    'cross-entropy': ('cross_entropy', {}),
-    'focal': ('cross_entropy', dict(gamma=2.0)),
-    'focal, root': ('cross_entropy', dict(gamma=0.5)),
-    'margin': ('cross_entropy', dict(scale=torch.full((4,), 1.5), margin=VECTOR)),
-    'relief': ('cross_entropy', dict(scale=torch.full((4,), 1.5), margin=VECTOR, relief=VECTOR)),
-    'relief alone': ('cross_entropy', dict(relief=VECTOR)),
-    'relief among other scales': ('cross_entropy', dict(scale=VECTOR, bias=-VECTOR, relief=VECTOR)),
-    'large margin': ('cross_entropy', dict(margin=50 * VECTOR)),
-    'scale and bias': ('cross_entropy', dict(scale=VECTOR, bias=-VECTOR)),
-    'complement': ('cross_entropy', dict(complement=-1.0)),
-    'all of it': ('cross_entropy', dict(scale=VECTOR, bias=VECTOR, margin=VECTOR, gamma=1.5, complement=0.5)),
-    'squared error': ('squared_error', dict(labels=20 * VECTOR)),
-    'binary': ('binary_cross_entropy', {}),
-    'balanced': ('binary_cross_entropy', dict(bias=VECTOR, lam=2.0, gamma=2.0, factor=VECTOR.repeat(2, 1))),
-    'balanced by pixel': ('binary_cross_entropy', dict(bias=VECTOR, lam=2.0, factor=VECTOR.repeat(2, 1),
-                                                       table=torch.outer(VECTOR, VECTOR))),
+FORMULAS: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
+    'cross-entropy': (adjusted_cross_entropy, {}),
+    'focal': (adjusted_cross_entropy, dict(gamma=2.0)),
+    'focal, root': (adjusted_cross_entropy, dict(gamma=0.5)),
+    'margin': (adjusted_cross_entropy, dict(scale=torch.full((4,), 1.5), margin=VECTOR)),
+    'relief': (adjusted_cross_entropy, dict(scale=torch.full((4,), 1.5), margin=VECTOR, relief=VECTOR)),
+    'relief alone': (adjusted_cross_entropy, dict(relief=VECTOR)),
+    'relief among other scales': (adjusted_cross_entropy, dict(scale=VECTOR, bias=-VECTOR, relief=VECTOR)),
+    'large margin': (adjusted_cross_entropy, dict(margin=50 * VECTOR)),
+    'scale and bias': (adjusted_cross_entropy, dict(scale=VECTOR, bias=-VECTOR)),
+    'complement': (adjusted_cross_entropy, dict(complement=-1.0)),
+    'all of it': (adjusted_cross_entropy, dict(scale=VECTOR, bias=VECTOR, margin=VECTOR, gamma=1.5, complement=0.5)),
+    'squared error': (outlying_squared_error, dict(labels=20 * VECTOR)),
+    'binary': (channel_cross_entropy, {}),
+    'balanced': (channel_cross_entropy, dict(bias=VECTOR, lam=2.0, gamma=2.0, factor=VECTOR.repeat(2, 1))),
+    'balanced by pixel': (channel_cross_entropy, dict(bias=VECTOR, lam=2.0, factor=VECTOR.repeat(2, 1),
+                                                      table=torch.outer(VECTOR, VECTOR))),
 }
 
 
@@ -71,13 +75,26 @@ def arguments(name: str, dtype: torch.dtype) -> dict[str, Any]:
     return {key: value.to(dtype) if isinstance(value, Tensor) else value for key, value in FORMULAS[name][1].items()}
 
 
-def solve(module: Any, name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *,
+def by_definition(name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
+                  **arguments: Any) -> Tensor:
+    """Return the sum of coefficient times loss over the interpolated logits."""
+    return (coefficient * FORMULAS[name][0](upsample(logits, target.shape[1:], align_corners), target, **arguments)).sum()
+
+
+def by_strips(name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool = False,
+              factor: Tensor | None = None, **arguments: Any) -> Tensor:
+    """Return the same as losses compute it under ``upsample='strip'``."""
+    formula = Formula(FORMULAS[name][0], arguments, by_image={} if factor is None else {'factor': factor})
+    return upsampled_sum(formula, logits, target, coefficient, Upsample('strip', align_corners))
+
+
+def solve(way: Callable[..., Tensor], name: str, logits: Tensor, target: Tensor, coefficient: Tensor, *,
           align_corners: bool = False, **changes: Any) -> tuple[Tensor, Tensor]:
-    """Return value and gradient of a formula as a module has it, for logits of any dtype; ``changes`` are other arguments."""
+    """Return value and gradient of a formula in one of these ways, for logits of any dtype; ``changes`` are other arguments."""
     low = logits.detach().requires_grad_()
     exact = torch.promote_types(logits.dtype, torch.float32)
-    value = getattr(module, f'upsampled_{FORMULAS[name][0]}')(low, target, coefficient.to(exact), align_corners=align_corners,
-                                                             **{**arguments(name, logits.dtype), **changes})
+    value = way(name, low, target, coefficient.to(exact), align_corners=align_corners,
+                **{**arguments(name, logits.dtype), **changes})
     (grad,) = torch.autograd.grad(value, low)
     assert value.dtype == exact
     assert grad.dtype == logits.dtype

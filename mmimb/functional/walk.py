@@ -1,13 +1,15 @@
-r"""Cross-entropy of bilinearly up-sampled logits and its gradient, walking from sample to sample inside the cells.
+r"""The walk: cross-entropy of bilinearly up-sampled logits and its gradient, without an ``exp`` for every output pixel.
 
-Between four neighbouring low-resolution logits the up-sampled logit is linear along either axis. From sample to sample of a row
-it grows by the same amount, so its exponential by the same factor: :math:`e^{z_0 + k d} = e^{z_0} (e^d)^k`. ``exp`` is needed
-at the first sample of a cell only; the others follow by multiplication.
+Between four neighbouring logits, along one axis, the up-sampled logit grows by the same amount ``d`` from pixel to pixel. Its
+exponential then grows by the same factor: :math:`e^{z_0 + k d} = e^{z_0} (e^d)^k`. So ``exp`` is needed at the first pixel of
+such a cell only, and the others follow by multiplication.
 
-The gradient of a cell's corner is the sum of its samples' gradients :math:`g_k`, weighted by :math:`u_k = u_0 + k\,step`
-(right) and :math:`1 - u_k` (left): all that it takes is :math:`\sum_k g_k` and :math:`\sum_k k g_k`, along both axes.
+Gradient: let :math:`g_k` be the gradient of the k-th up-sampled logit of a cell, which lies :math:`u_k = u_0 + k \cdot step` to
+the right of the left logit. The right logit gets :math:`\sum_k u_k g_k = u_0 \sum_k g_k + step \sum_k k g_k`, the left one the
+rest of :math:`\sum_k g_k`. Two sums suffice, along either axis.
 
-A strip is some rows of cells of one image; its arrays are ``(phases along x, C, cells)``, for one phase along y at a time.
+Words: output pixels are called samples, and the k-th sample of every cell is phase k of the axis (walk_cells.py). A strip is
+some rows of cells of one image. Its arrays are ``(phases along x, C, cells)``, of one phase along y at a time (walk_steps.py).
 """
 from __future__ import annotations
 
@@ -16,21 +18,24 @@ import math
 import torch
 from torch import Tensor
 
-from .axes import Cells, cells
-from .phases import LOG2_E, Adjustment, Labels, added, multiplied
+from .first_order import with_gradient
+from .walk_cells import Cells, cells
+from .walk_steps import LOG2_E, Adjustment, Labels, added, multiplied
 
-ANCHOR = 8  # samples between two calls of exp: bounds the rounding that multiplications add up
-STRIP = 13 << 15  # elements of an array of a strip: of the four of them, a core's cache holds some
+ANCHOR = 8  # samples between two calls of exp; rounding errors of multiplications add up in between
+STRIP = 13 << 15  # elements of an array of a strip, so that the cache of a core holds some of the four
 REACH = {torch.float32: 40.0, torch.float64: 300.0}  # exp(2 * reach) and its inverse are far from the limits of the dtype
 
 
 class Strip:
-    """The arrays of some rows of cells, the same for all images.
+    """The arrays of a strip, used again for the next strips of the same size and for all images.
 
-    ``exps`` holds exponentials at one phase along y, and the factors that lead to the phase above (or both as logarithms);
-    ``sums`` the sums over phases along y of gradients g_k and of k g_k; ``low`` both of either at low resolution with the ends
-    repeated. ``base`` tells where the samples' entries of channel 0 are in a flat array. The strip needs the logits of the rows
-    ``support``, of which ``above`` and ``below`` are those above and below each row of cells.
+    ``exps``: two arrays, the exponentials at one phase along y and the factors to the phase above (or both as logarithms).
+    ``sums``: two arrays, the sums of g_k and of k * g_k over the phases k along y.
+    ``low``: ``(2, C, rows, w + 2)``, either of the two at the resolution of the logits, the first and last column repeated.
+    ``base``: ``(P,)`` places of the samples' entries of channel 0 in a flat array.
+    ``support``: the rows of logits that the strip is interpolated from; ``above`` and ``below`` are the rows, counted from the
+    first of them, at the upper and lower end of each row of cells.
     """
 
     def __init__(self, memory: Tensor, channels: int, rows: Cells, cols: Cells, low: torch.Size) -> None:
@@ -47,7 +52,7 @@ class Strip:
         self.move(rows, low[0])
 
     def move(self, rows: Cells, height: int) -> None:
-        """Go to as many other rows of cells, of logits of a height."""
+        """Take the arrays for as many other rows of cells; ``height`` is that of the logits."""
         self.rows = rows
         above, below = rows.left.clamp(min=0), (rows.left + 1).clamp(max=height - 1)
         first = int(above[0])
@@ -55,17 +60,47 @@ class Strip:
         self.above, self.below = _span(above - first), _span(below - first)
 
     def points(self, side: int) -> Tensor:
-        """Return from :attr:`low` what is left (1) or right (2) of every cell."""
+        """Return the columns of :attr:`low` at the left end (``side=1``) or the right end (``side=2``) of every cell."""
         beside = [self.low[..., point + side:point + side + stop - start] for start, stop, point in self.cols.runs]
         return beside[0] if len(beside) == 1 else torch.cat(beside, -1)
 
 
-def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, align_corners: bool, adjustment: Adjustment,
-                       gradient: bool) -> tuple[Tensor, Tensor | None]:
-    """Return the sum and, if asked for, its gradient, both in the dtype of the coefficient; inputs as in ``upsampled.py``.
+def can_walk(logits: Tensor, target: Tensor, adjustment: Adjustment) -> bool:
+    """Return whether the walk can compute a cross-entropy, and is likely to be the fastest way.
 
-    CPU only: how each strip is walked depends on the range of its logits, which has to be read.
+    It is for CPUs, as it has to read the range of the logits, and pays off from two samples per logit and axis on.
     """
+    if adjustment.complement != 0 or logits.device.type != 'cpu':
+        return False
+    if target.shape[1] < 2 * logits.shape[2] or target.shape[2] < 2 * logits.shape[3]:
+        return False
+    if adjustment.relief is None:
+        return True
+    scale = adjustment.scale  # the walk looks for the strongest wrong class among the adjusted logits
+    same_order = scale is None or bool((scale == scale[0]).all() & (scale[0] > 0))
+    return adjustment.bias is None and same_order
+
+
+def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, adjustment: Adjustment, *,
+                       align_corners: bool = False) -> Tensor:
+    r"""Return :math:`\sum_i k_i \ell_i`, with the adjusted cross-entropy of the up-sampled logits at the output pixels ``i``.
+
+    Args:
+        logits: ``(N, C, h, w)`` scores for which :func:`can_walk` is true; the only input with a gradient.
+        target: ``(N, H, W)`` labels; any numbers where the coefficient is 0.
+        coefficient: ``(N, H, W)`` factors ``k``, in float32 or float64.
+        adjustment: The arguments of :func:`mmimb.functional.adjusted_cross_entropy`.
+        align_corners: As in ``F.interpolate``.
+
+    Returns:
+        A scalar in the dtype of the coefficient.
+    """
+    return with_gradient(logits, lambda low, gradient: _walk(low, target, coefficient, adjustment, align_corners, gradient))
+
+
+def _walk(logits: Tensor, target: Tensor, coefficient: Tensor, adjustment: Adjustment, align_corners: bool,
+          gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the sum over all strips and, if asked for, its gradient."""
     channels, height, width = logits.shape[1:]
     rows = cells(height, target.shape[1], align_corners, ANCHOR)
     cols = cells(width, target.shape[2], align_corners)
@@ -84,7 +119,7 @@ def walk_cross_entropy(logits: Tensor, target: Tensor, coefficient: Tensor, *, a
         for image in range(len(logits)):
             labels = _labels(strip, target[image], coefficient[image], adjustment.margin)
             into = None if grad is None else grad[image]
-            total += _walk(strip, logits[image], labels, adjustment, into)
+            total += _walk_strip(strip, logits[image], labels, adjustment, into)
     if grad is not None and adjustment.scale is not None:
         grad.mul_(adjustment.scale.view(-1, 1, 1))
     return total.to(coefficient.dtype), grad
@@ -98,14 +133,14 @@ def _labels(strip: Strip, target: Tensor, coefficient: Tensor, margin: Tensor | 
 
 
 def _by_phase(strip: Strip, image: Tensor) -> Tensor:
-    """Return ``(H, W)`` numbers as ``(phases along y, P)``, 0 for fillings."""
+    """Return ``(H, W)`` numbers as ``(phases along y, P)``, 0 for padding."""
     rows, cols = strip.rows, strip.cols
     if rows.start is None or cols.start is None:
         pixel = rows.sample[:, None, :, None] * image.shape[1] + cols.sample[:, None, :]
         counts = (rows.counts[:, None, :, None] * cols.counts[:, None, :]).to(image.dtype)
         return image.flatten().index_select(0, pixel.flatten()).view_as(pixel).mul_(counts).flatten(1)
     result = image.new_zeros(len(rows), rows.phases, len(cols), cols.phases)
-    frame = result.view(len(rows) * rows.phases, -1)  # the image as it is, but for a rim of fillings
+    frame = result.view(len(rows) * rows.phases, -1)  # an image with a rim of padding
     held = image[max(rows.start, 0):rows.start + len(frame), max(cols.start, 0):cols.start + frame.shape[1]]
     top, side = max(-rows.start, 0), max(-cols.start, 0)
     frame[top:top + len(held), side:side + held.shape[1]] = held
@@ -113,12 +148,12 @@ def _by_phase(strip: Strip, image: Tensor) -> Tensor:
 
 
 def _span(points: Tensor) -> slice | Tensor:
-    """Return neighbouring points as a slice, which is faster than their numbers."""
+    """Return the numbers as a slice, which indexes faster, if they are consecutive."""
     return slice(int(points[0]), int(points[-1]) + 1) if bool((points.diff() == 1).all()) else points
 
 
-def _walk(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
-    """Return the sum over a strip of ``(C, h, w)`` logits and add its gradient to ``grad``, but for the scale."""
+def _walk_strip(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, grad: Tensor | None) -> Tensor:
+    """Return the sum over a strip of ``(C, h, w)`` logits; add its gradient with respect to scale * logits to ``grad``."""
     low = logits[:, strip.support].to(strip.low.dtype)
     low = low if adjustment.scale is None else low * adjustment.scale.view(-1, 1, 1)
     low = low if adjustment.bias is None else low + adjustment.bias.view(-1, 1, 1)
@@ -138,15 +173,15 @@ def _walk(strip: Strip, logits: Tensor, labels: Labels, adjustment: Adjustment, 
 
 
 def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, bool]:
-    """Return logits with the same softmax, and whether to multiply exponentials: if all products are finite and above 0.
+    """Return logits with the same softmax, and whether exponentials can be multiplied: none may overflow or become 0.
 
-    That is so if the logits are within the reach as they are, or lie in a range twice as wide below their maximum over the
-    classes; what a label is shifted by narrows both. (Interpolation is linear: what is subtracted from all classes at a
-    corner, is from all at a sample.)
+    They can if all logits are within ±reach, or, after the maximum over the classes is subtracted, above -2 * reach. Margin and
+    relief shift the label's logit, and so make both ranges smaller. The maximum may be subtracted before the interpolation: it
+    is linear, so that the classes of a sample still differ by the same amounts.
     """
     shift = adjustment.largest_shift()
     least, most = low.aminmax()
-    exact = adjustment.relief is not None  # where classes are equally strong, products would decide by their rounding
+    exact = adjustment.relief is not None  # rounding of products would choose among equally strong classes
     if shift - reach <= float(least) and float(most) <= reach - shift:
         return low, not exact
     low = low - low.amax(0, keepdim=True)
@@ -154,7 +189,14 @@ def _ranged(low: Tensor, adjustment: Adjustment, reach: float) -> tuple[Tensor, 
 
 
 def _begin(strip: Strip, top: Tensor, bottom: Tensor, multiply: bool) -> None:
-    """Fill ``strip.exps`` for the last phase along y, from the ``(C, rows, w)`` logits above and below each row of cells."""
+    """Fill ``strip.exps`` for the last phase along y.
+
+    Args:
+        strip: Its ``low`` and ``sums`` are overwritten.
+        top: ``(C, rows, w)`` logits at the upper end of each row of cells, as powers of 2 if ``multiply``.
+        bottom: Those at the lower end.
+        multiply: Whether to take exponentials, or leave logarithms.
+    """
     rows, (value, up) = strip.rows, strip.low[..., 1:-1]
     torch.sub(bottom, top, out=up)
     last = rows.offset + (rows.phases - 1) * rows.step
@@ -176,12 +218,15 @@ def _begin(strip: Strip, top: Tensor, bottom: Tensor, multiply: bool) -> None:
 
 
 def _corners(strip: Strip) -> tuple[Tensor, Tensor]:
-    """Return the gradients of the ``(C, rows, w)`` logits above and below each row of cells; ``strip.sums`` are used up."""
+    """Return the gradients of the ``(C, rows, w)`` logits at the upper and lower end of each row of cells.
+
+    The arrays of the strip are overwritten.
+    """
     rows, sums = strip.rows, strip.sums_at
     for k in reversed(range(1, strip.cols.phases)):
-        sums[k - 1].add_(sums[k])
+        sums[k - 1].add_(sums[k])  # now sums[k] = sum of g_j over j >= k; sums[0] is the plain sum
     for k in range(2, strip.cols.phases):
-        sums[1].add_(sums[k])  # phase j has been in j of these
+        sums[1].add_(sums[k])  # g_j is in sums[1] ... sums[j], so that this adds up j * g_j
     right = torch.mul(sums[0], strip.offset, out=strip.exps_at[0])
     if strip.cols.phases > 1:
         right.add_(sums[1], alpha=strip.cols.step)
@@ -190,7 +235,7 @@ def _corners(strip: Strip) -> tuple[Tensor, Tensor]:
     for start, stop, point in strip.cols.runs:
         low[..., point + 1:point + 1 + stop - start].add_(left[..., start:stop])
         low[..., point + 2:point + 2 + stop - start].add_(right[..., start:stop])
-    low[..., 1].add_(low[..., 0])  # beyond the ends there is the same point once more
+    low[..., 1].add_(low[..., 0])  # the repeated columns are the same logits
     low[..., -2].add_(low[..., -1])
     plain, times_k = low[..., 1:-1]
     bottom = times_k.mul_(rows.step).addcmul_(plain, rows.offset.to(plain.dtype).view(-1, 1))

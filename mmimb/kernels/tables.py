@@ -12,33 +12,34 @@ from ..functional.axes import cached, positions
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """``large`` samples between ``small`` points: the cell of a point holds the samples from it to the next point.
+    """The tables of an axis: ``small`` logits, called points, are interpolated at ``large`` output pixels, called samples.
 
-    The samples before the first point belong to its cell, those beyond the last point to the last cell; their share is 0.
+    The cell of a point holds the samples between it and the next point. The first cell also holds those before the first point,
+    and the last those behind the last point; their ``share`` is 0.
     """
 
     small: int
     large: int
-    left: Tensor  # (large,) int32, the cell of a sample; its other point is the next one, or the same at the end
-    share: Tensor  # (large,) float32, weight of that next point
-    start: Tensor  # (small + 1,) int32, first sample of a cell
-    starts: tuple[int, ...]  # the same, for the host
+    left: Tensor  # (large,) int32, the cell of a sample: the point on its left
+    share: Tensor  # (large,) float32, weight of the point on its right
+    start: Tensor  # (small + 1,) int32, first sample of each cell, and ``large``
+    starts: tuple[int, ...]  # the same as Python numbers
 
     @functools.lru_cache(256)  # noqa: B019, axes live as long as their cache
     def pieces(self, most: int) -> Tensor:
-        """Return ``(P, 2)`` int32: the samples of every cell in pieces of at most ``most``, as first and one past the last."""
+        """Cut the cells into pieces of at most ``most`` samples: ``(P, 2)`` int32, first sample and one past the last."""
         cells = zip(self.starts, self.starts[1:], strict=False)
         spans = [(first, min(first + most, stop)) for start, stop in cells for first in range(start, stop, most)]
         return torch.tensor(spans, dtype=torch.int32).to(self.left.device)
 
     @functools.cached_property
     def longest(self) -> int:
-        """Most samples in a cell."""
+        """Number of samples in the longest cell."""
         return max(stop - start for start, stop in zip(self.starts, self.starts[1:], strict=False))
 
     @functools.lru_cache(64)  # noqa: B019
     def widest(self, points: int) -> int:
-        """Most samples whose value depends on one of ``points`` neighbouring points, in blocks from the first point on."""
+        """Cut the points into blocks of ``points``; return the largest number of samples that depend on a block."""
         return max(self.starts[min(point + points, self.small)] - self.starts[max(point - 1, 0)]
                    for point in range(0, self.small, points))
 
