@@ -1,12 +1,17 @@
 #!/usr/bin/env python
-"""Time and memory of the losses from low-resolution logits: stock (interpolate, then the loss), strips, fused kernels.
+"""Time and memory of losses, heads and predictions from low-resolution logits: stock (interpolate first), strips, kernels.
 
     python benchmarks/upsampling.py                                  # on a GPU if there is one, otherwise on the CPU
     python benchmarks/upsampling.py --device cpu --shapes ade20k-2 cityscapes --threads 1 --losses all
     python benchmarks/upsampling.py --steps segformer-b0 upernet-r50 --shapes
+    python benchmarks/upsampling.py --what head predict --threads 2
 
 The stock path of cross-entropy is F.interpolate and F.cross_entropy(ignore_index), that of another loss F.interpolate and the
-same loss; `compiled` is the stock path under torch.compile. The paths of a row take turns in one process; times are quantiles.
+same loss; `compiled` is the stock path under torch.compile. `--what head` is `loss_by_feat` of a decode head, `acc_seg`
+included, and its backward; `--what predict` a segmentor's prediction from logits to class maps, and with `evaluate-` the
+counting of the metric; stock is mmseg's own head, prediction and metric (see upsampling_whole.py).
+
+The paths of a row take turns in one process; times are quantiles.
 Memory is what the peak grows by during forward and backward, the gradient of the logits included, in a fresh process per path.
 Writes results/upsampling_DEVICE.csv (rows of the same device, shape, loss and threads are replaced) and draws
 docs/upsampling.png from all of results/upsampling_*.csv (with --out only that file is written).
@@ -24,6 +29,7 @@ from typing import Any
 
 from record import machine, write_csv
 from upsampling_paths import SHAPES, STEPS, measure_memory, measure_times
+from upsampling_whole import HEADS, PREDICTIONS
 
 HERE = Path(__file__).resolve().parent
 ALL = ('CrossEntropyLoss', 'FocalLoss', 'ComplementCrossEntropyLoss', 'LDAMLoss', 'ELMLoss', 'LogitAdjustmentLoss', 'VSLoss',
@@ -94,7 +100,9 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
-    parser.add_argument('--shapes', nargs='*', choices=SHAPES, help='default: all on a GPU, two on the CPU')
+    parser.add_argument('--what', nargs='+', choices=('loss', 'head', 'predict'), default=['loss'])
+    parser.add_argument('--shapes', nargs='*', choices=[*SHAPES, *HEADS, *PREDICTIONS],
+                        help='of what is measured; default: all, but two of the losses on the CPU')
     parser.add_argument('--steps', nargs='*', choices=STEPS, default=[], help='whole training steps of a network')
     parser.add_argument('--losses', nargs='*', default=['CrossEntropyLoss'], help=f'of {", ".join(ALL)}; or all')
     parser.add_argument('--compile', action='store_true', help='torch.compile of the stock path on the CPU too')
@@ -112,12 +120,22 @@ def main() -> None:
     import torch
     device = ('cuda' if torch.cuda.is_available() else 'cpu') if args.device == 'auto' else args.device
     cuda = device == 'cuda'
-    paths = ['stock', *(['compiled'] if cuda or args.compile else []), 'strip', *(['fused'] if cuda else [])]
-    shapes = args.shapes if args.shapes is not None else [s for s in SHAPES if cuda or s in ('ade20k-2', 'cityscapes')]
+    ours = ['strip', *(['fused'] if cuda else [])]
+    compiled = ['compiled'] if cuda or args.compile else []
+    wanted = args.shapes if args.shapes is not None else [
+        *(s for s in SHAPES if cuda or s in ('ade20k-2', 'cityscapes')), *HEADS, *PREDICTIONS]
+    jobs = []
+    if 'loss' in args.what:
+        losses = ALL if args.losses == ['all'] else args.losses
+        jobs += [(shape, loss, ['stock', *compiled, *ours]) for shape in wanted if shape in SHAPES for loss in losses]
+        jobs += [(step, 'CrossEntropyLoss', ['stock', *compiled, *ours]) for step in args.steps]
+    if 'head' in args.what:
+        jobs += [(shape, 'CrossEntropyLoss', ['stock', *ours]) for shape in wanted if shape in HEADS]
+    if 'predict' in args.what:
+        jobs += [(shape, 'class map', ['stock', 'low-memory']) for shape in wanted if shape in PREDICTIONS]
     origin = about(device, args.threads)
     out = args.out or HERE / f'results/upsampling_{device}.csv'
-    for shape, loss in [(s, x) for s in shapes for x in (ALL if args.losses == ['all'] else args.losses)] + [
-            (step, 'CrossEntropyLoss') for step in args.steps]:
+    for shape, loss, paths in jobs:
         task = {'shape': shape, 'loss': loss, 'device': device, 'threads': args.threads, 'repeats': args.repeats,
                 'clock': args.clock}
         save([{**row, **origin, 'clock': args.clock} for row in rows_of(task, paths)], out)

@@ -12,7 +12,7 @@ from typing import Any
 from record import replace_table
 
 HERE = Path(__file__).resolve().parent
-COLOURS = {'strip': '#2a6f97', 'fused': '#e07a1f', 'compiled': '#8d99ae'}
+COLOURS = {'strip': '#2a6f97', 'fused': '#e07a1f', 'compiled': '#8d99ae', 'low-memory': '#588157'}
 
 
 def measured() -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axis.bar_label(axis.containers[0], fmt='%.1f', padding=2, fontsize=8)
         axis.spines[['top', 'right']].set_visible(False)
         axis.margins(x=0.12, y=0.01)
-    figure.suptitle('Loss and gradient from low-resolution logits, relative to the stock path (line)')
+    figure.suptitle('Losses, heads and predictions from low-resolution logits, relative to the stock path (line)')
     figure.savefig(path, dpi=110)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from upsampling_whole import HEADS, PREDICTIONS, head_run, prediction_run
+
 SHAPES = {  # (N, C, h, w), (H, W)
     'cityscapes': ((2, 19, 128, 256), (512, 1024)),
     'ade20k-2': ((2, 150, 128, 128), (512, 512)),
@@ -38,7 +40,11 @@ Run = tuple[Callable[[], Any], Callable[[Any], None], Callable[[], None]]  # for
 
 
 def build(shape: str, loss: str, path: str, device: str) -> Run:
-    """Return how to run a path on random input."""
+    """Return how to run a path."""
+    if shape in HEADS:
+        return head_run(shape, path, device)
+    if shape in PREDICTIONS:
+        return prediction_run(shape, path, device)
     return _step(shape, loss, path, device) if shape in STEPS else _loss(shape, loss, path, device)
 
 

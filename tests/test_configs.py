@@ -27,7 +27,7 @@ FILES = sorted((ROOT / 'configs').glob('**/*.py'))
 CONFIGS = [path for path in FILES if '_base_' not in path.parts]
 OUTLYING = [path for path in CONFIGS if path.stem.endswith('_outlying-mse')]
 # Trainings below divide all sizes of images and crops by this: seconds instead of minutes.
-SHRINK = {'demo': 1, 'camvid': 2, 'ade20k': 8, 'cityscapes': 16}
+SHRINK = {'demo': 1, 'camvid': 2, 'magnetic_tile': 2, 'ccp': 2, 'ade20k': 8, 'cityscapes': 16}
 LOSS_KEYS = {'mmimb.CrossEntropyLoss': 'loss_cross_entropy', 'mmimb.OutlyingMSELoss': 'loss_outlying_mse'}
 NAME = {'ids': lambda path: path.stem}
 

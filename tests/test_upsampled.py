@@ -75,7 +75,7 @@ def test_other_shapes_and_labels_are_refused() -> None:
         with pytest.raises(ValueError, match=r'must have the shape \(N, H, W\) for \(N, C, h, w\) logits'):
             loss(logits, wrong, upsample=Upsample())
     for wrong in (weight[:1], weight.unsqueeze(1), weight[..., 0]):
-        with pytest.raises(ValueError, match=r'`weight` must have the shape of `target` \(2, 9, 12\), got '):
+        with pytest.raises(ValueError, match=r'`weight` must have the shape \(2, 9, 12\) of the pixels, got '):
             loss(logits, target, wrong, upsample=Upsample())
     for empty in ((logits[:, :, :0], target), (logits, target[:, :0])):
         with pytest.raises(ValueError, match='`logits` and `target` must not be empty'):

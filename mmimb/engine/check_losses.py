@@ -1,4 +1,4 @@
-"""The losses of a config are tried before a run writes anything."""
+"""Building the losses of a config once, so that a wrong one is refused before a run writes anything."""
 from __future__ import annotations
 
 import warnings
@@ -8,7 +8,7 @@ from typing import Any
 from ..nodes import loss_decodes
 from .errors import EXPECTED, describe
 
-BUILT = ('mmimb', 'mmseg')  # their losses do nothing but keep their arguments; others may load a network, say
+BUILT = ('mmimb', 'mmseg')  # building their losses has no side effects; that of others may, for example, load a network
 
 
 def check_losses(cfg: Any) -> None:
@@ -32,7 +32,7 @@ def check_losses(cfg: Any) -> None:
     for place, head, loss in losses:
         try:
             _check_ranking(_build(loss), head.get('sampler'))
-        except Exception as error:  # whatever a loss does with arguments that it does not expect
+        except Exception as error:  # a loss may raise anything for arguments that it does not expect
             kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
             raise kind(f'{place}: {describe(error)}') from error
 
@@ -46,12 +46,12 @@ def _build(loss: Any) -> Any:
     if kind is not None and str(getattr(kind, '__module__', '')).split('.')[0] not in BUILT:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the head will give them
+        warnings.simplefilter('ignore')  # the head builds the loss again and warns then
         return MODELS.build(loss)
 
 
 def _check_ranking(loss: Any, sampler: Any) -> None:
-    """Refuse a loss without a value per pixel under a sampler that ranks pixels by it. Our losses say what they have."""
+    """Refuse a loss of mmimb without a value per pixel under an OHEM sampler, which ranks pixels by it."""
     if not isinstance(sampler, Mapping) or sampler.get('thresh') is not None or not hasattr(loss, 'checked_reduction'):
         return
     kind = sampler.get('type')

@@ -1,4 +1,4 @@
-"""Several processes without a GPU, which mmengine's own launchers do not do."""
+"""Running several processes without a GPU, which mmengine's own launchers cannot."""
 from __future__ import annotations
 
 import os
@@ -8,6 +8,7 @@ from typing import Any
 import torch.distributed as dist
 
 from ..nodes import nodes
+from .port import job_port
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'slurm': ('SLURM_PROCID',),
@@ -25,7 +26,7 @@ def has_accelerator() -> bool:
 def prepare_launch(cfg: Any, launcher: str) -> list[str]:
     """Make a run on CPUs possible: gloo instead of NCCL, batch norm of each process instead of synchronised.
 
-    With an accelerator nothing is done but to check the environment: mmengine starts the processes' group itself.
+    With an accelerator, only the environment is checked and a port is chosen: mmengine starts the process group itself.
 
     Args:
         cfg: The config, changed in place.
@@ -44,6 +45,8 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
             raise ValueError(f'`--launcher {launcher}` must be given in processes that {STARTED_BY[launcher]} starts, '
                              f'got no {name} in the environment')
     cfg.launcher = launcher
+    if launcher in ('slurm', 'mpi') and (port := job_port()) is not None:
+        os.environ.setdefault('MASTER_PORT', str(port))  # mmengine would take the same for every job
     if has_accelerator():
         return []
     if launcher in ('slurm', 'mpi'):
@@ -56,7 +59,7 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
 
 
 def leave_group() -> None:
-    """Leave the group of processes, as NCCL asks for; gloo's ends with the process (:mod:`mmimb.engine.process`)."""
+    """Leave an NCCL process group, as NCCL demands. A gloo group ends with the process (:mod:`mmimb.engine.process`)."""
     if dist.is_available() and dist.is_initialized() and dist.get_backend() != 'gloo':
         dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Whole images and crops side by side."""
+"""Class shares of whole images and of crops, side by side."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from ..scan.crops import CropCounts
 from ..stats import ClassStats
 from ..stats.imbalance import derive
 
-SHOWN_CROPS = 12  # classes at first sight, the rarest
+SHOWN_CROPS = 12  # the rarest classes are shown at first
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
 from .page import PageSource
 from .schemes import Scheme, all_schemes
-from .suggest import Suggestion
+from .suggest import Suggestion, fix_first
 from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
-SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
+SHOWN_CLASSES = 12  # of more classes only the most frequent and the rarest are shown
 GROUP_STYLES = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
 
 
@@ -85,7 +85,7 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
 
 
 def show(source: PageSource) -> None:
-    """Print what the page holds in tables and lines; a narrow terminal wraps tables instead of cutting numbers."""
+    """Print tables and lines. A narrow terminal wraps the lines of a table: no number is cut."""
     stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
     Console().print(class_table(stats))
     Console().print(*summary_lines(stats), sep='\n', markup=False, highlight=False, soft_wrap=True)
@@ -93,12 +93,16 @@ def show(source: PageSource) -> None:
     for table in (scheme_table(stats, schemes), *crops):
         width = Console(width=10_000).measure(table).maximum
         Console(width=width).print(table)
-    lines = derived_lines(stats, schemes, source.suggestion)
+    lines = derived_lines(stats, schemes, source.suggestion, fix_first(source.scan.audit))
     Console().print(*lines, sep='\n', markup=False, highlight=False, soft_wrap=True)
 
 
-def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None) -> list[str]:
-    """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons."""
+def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None,
+                  errors: Sequence[str] = ()) -> list[str]:
+    """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons.
+
+    Where the audit found ``errors`` (see :func:`fix_first`), they take the place of the config.
+    """
     found = derive(stats)
     lines = [f'Gini coefficient: {found.gini:.3f} (0: all classes equal)']
     lines += [f'{group}: {100 * sum(found.prior[c] for c in members):.2f} % of the labelled pixels '
@@ -106,6 +110,9 @@ def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Sugg
     lines += [f'warning: {scheme.name}: {scheme.warning}' for scheme in schemes if scheme.warning]
     if suggestion is None:
         return lines
+    if errors:
+        return [*lines, '', 'fix these first, then scan again for a config to start from:', '',
+                *(f'    {line}' for line in errors)]
     lines += ['', 'a config to start from, to be compared with cross-entropy over several seeds:', '']
     lines += [f'    {line}' for line in suggestion.config.splitlines()]
     return [*lines, '', *suggestion.reasons]

@@ -1,19 +1,27 @@
 """Reading one label file and its image."""
 from __future__ import annotations
 
+import copy
 import os
+import zlib
 from typing import Any
 
 import numpy as np
 
 from ..stats.npz import Array
+from . import explain
 from .counting import ClassCounts, class_counts, show_values, value_counts
 from .image_file import content_digest, file_stamp, loaded_shape, sample_digest
 from .label_file import RawLabel, damage, decode, training_values
+from .labels import SEEDS, label_chain
 from .records import FileRecord
-from .sources import image_loader, is_local, is_plain, label_loaders
+from .sources import dataset_classes, image_loader, is_local
 
 Found = tuple[str, str]  # a finding and its detail
+
+
+class _DroppedError(Exception):
+    """A transform leaves an image out of the training."""
 
 
 class FileReader:
@@ -29,8 +37,9 @@ class FileReader:
     """
 
     def __init__(self, dataset: Any, num_classes: int, ignore_index: int) -> None:
-        self.loaders, self.image_loader = label_loaders(dataset), image_loader(dataset)
-        self.plain = is_plain(self.loaders)
+        self.chain, self.image_loader = label_chain(dataset), image_loader(dataset)
+        self.classes = dataset_classes(dataset) or ()
+        self.palette = (getattr(dataset, 'metainfo', None) or {}).get('palette')
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self._table: tuple[Any, Array] | None = None
 
@@ -42,73 +51,113 @@ class FileReader:
             image_name: The image as a finding names it.
         """
         problems: list[Found] = []
-        label_digest, raw, counts = b'', None, None
+        label_digest, raw, shape, counts = b'', None, None, None
         stamp = _stamp(info)
         try:
             data = self._bytes(info)
             label_digest = content_digest(data) if data else b''
-            raw, counts = self._count(info, data, problems)
-        except Exception as error:  # whatever a backend raises is that file's problem, and all bad files are wanted
+            raw, shape, counts = self._count(info, data, problems)
+        except Exception as error:  # any error of a backend is a problem of this file; the scan goes on
             missing = isinstance(error, FileNotFoundError)
             problems.append(('missing_label' if missing else 'unreadable_label',
                              'there is nothing at this path' if missing else _describe(error, None)))
-        image_digest = self._look_at_image(info, image_name, None if raw is None else raw.shape, problems)
-        return FileRecord(stamp, label_digest, image_digest, counts, raw if self.plain else None, tuple(problems))
+        image_digest = self._look_at_image(info, image_name, shape, problems)
+        return FileRecord(stamp, label_digest, image_digest, counts, raw, tuple(problems))
 
     def _bytes(self, info: Any) -> bytes:
-        """Return the label file; nothing for a loader of the user's own that reads something else."""
+        """Return the bytes of the label file; none if a custom loader reads its labels from elsewhere."""
         from mmengine.fileio import get
         try:
-            return bytes(get(info['seg_map_path'], backend_args=getattr(self.loaders[0], 'backend_args', None)))
+            loader = self.chain.loader or self.chain.steps[0]
+            return bytes(get(info['seg_map_path'], backend_args=getattr(loader, 'backend_args', None)))
         except Exception:
-            if self.plain:
+            if self.chain.loader is not None:
                 raise
             return b''
 
-    def _count(self, info: Any, data: bytes, problems: list[Found]) -> tuple[RawLabel | None, ClassCounts | None]:
+    def _count(self, info: Any, data: bytes, problems: list[Found]) -> tuple[RawLabel | None, Any, ClassCounts | None]:
+        """Return what the file holds, where it can be looked at, the shape of the labels, and their counts."""
         harm = damage(data)
         try:
-            raw, values, pixels = self._load(info, data)
+            raw, labels = self._load(info, data, problems)
         except FileNotFoundError:
             raise
-        except Exception as error:  # likewise of a decoder
+        except _DroppedError:
+            problems.append(('unsteady_label', f'is dropped by {" or ".join(self.chain.own)}; not counted'))
+            return None, None, None
+        except Exception as error:  # any error of a decoder, too
             if harm is None:
                 problems.append(('unreadable_label', _describe(error, len(data))))
             else:
                 problems.append((harm[0], f'{harm[1]}, and cannot be decoded'))
-            return None, None
+            return None, None, None
         if harm is not None:
             problems.append(harm)
-        if len(raw.shape) != 2 or raw.values.dtype.kind not in 'iufb':
-            problems.append(('not_one_channel', f'loads as an array {raw.shape} of {raw.values.dtype}'))
-            return None, None
-        if self.plain:
-            problems += _wide_values(raw)
-        counts = class_counts(values, pixels, self.num_classes, self.ignore_index)
+        if explain.is_lossy(data):
+            problems.append(('lossy_label', explain.LOSSY))
+        if len(labels.shape) != 2 or labels.values.dtype.kind not in 'iufb':
+            problems.append(('not_one_channel', f'loads as an array {labels.shape} of {labels.values.dtype}; '
+                             f'{self._why_channels(data, labels.shape)}'))
+            return None, None, None
+        if raw is not None:
+            problems += self._wide_values(raw)
+        counts = class_counts(labels.values, labels.counts, self.num_classes, self.ignore_index)
         if counts.outside:
             problems.append(('outside_classes', f'holds {counts.outside}, which are neither below {self.num_classes} '
                              f'(the number of classes) nor {self.ignore_index} (ignored)'))
         elif not len(counts.class_index):
             problems.append(('empty_label', f'all {counts.ignored} pixels are ignored'))
-        return raw, counts
+        return raw, labels.shape, counts
 
-    def _load(self, info: Any, data: bytes) -> tuple[RawLabel, Array, Array]:
-        """Return what the file holds, and the values that training sees with their pixels."""
-        if self.plain:
-            raw = decode(data, self.loaders[0].imdecode_backend)
+    def _load(self, info: Any, data: bytes, problems: list[Found]) -> tuple[RawLabel | None, RawLabel]:
+        """Return what the file holds, None where its loader is not known, and the labels that training sees."""
+        loader = self.chain.loader
+        raw = None if loader is None else decode(data, loader.imdecode_backend)
+        if raw is not None and (len(raw.shape) != 2 or raw.values.dtype.kind not in 'iufb'):
+            if self.chain.plain:
+                return None, raw
+            raw = None  # a transform may make classes of colours
+        if self.chain.plain and raw is not None:
             totals = np.zeros(256, np.int64)
             with np.errstate(invalid='ignore'):
                 np.add.at(totals, self._training_table(info)[raw.values.astype(np.uint8)], raw.counts)
             values = np.flatnonzero(totals)
-            return raw, values, totals[values]
-        for loader in self.loaders:
-            info = loader(info)
-        labels = info['gt_seg_map']
-        if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in 'iu':
-            none = np.zeros(0, np.int64)
-            return RawLabel(np.zeros(0, getattr(labels, 'dtype', object)), none, np.shape(labels)), none, none
-        values, counts = value_counts(labels)
-        return RawLabel(values, counts, labels.shape), values, counts
+            return raw, RawLabel(values, totals[values], raw.shape)
+        labels = self._own_labels(info, problems)
+        if labels.ndim != 2 or labels.dtype.kind not in 'iu':
+            return raw, RawLabel(np.zeros(0, labels.dtype), np.zeros(0, np.int64), labels.shape)
+        return raw, RawLabel(*value_counts(labels), labels.shape)
+
+    def _own_labels(self, info: Any, problems: list[Found]) -> Array:
+        """Return the labels after all transforms that are counted through; a random one among them becomes a problem."""
+        again, number = copy.deepcopy(info), zlib.crc32(os.fsencode(os.path.basename(info['seg_map_path'])))
+        labels = self.chain.labels(info, number, SEEDS[0])
+        if labels is None:
+            raise _DroppedError
+        if self.chain.own:
+            other = self.chain.labels(again, number, SEEDS[1])
+            if other is None or not np.array_equal(labels, other):
+                problems.append(('unsteady_label', f'differs between two seeds after {", ".join(self.chain.own)}; counted '
+                                 'under one'))
+        return labels
+
+    def _why_channels(self, data: bytes, shape: tuple[int, ...]) -> str:
+        if len(shape) != 3 or not data:
+            return 'write class indices in one channel'
+        backend = getattr(self.chain.loader, 'imdecode_backend', 'pillow')
+        return explain.colours(data, backend, self.classes, self.palette)
+
+    def _wide_values(self, raw: RawLabel) -> list[Found]:
+        """Return the finding of a label file with values that do not fit 8 bits, if it has some."""
+        whole = raw.values.astype(np.int64) if raw.values.dtype.kind == 'f' else raw.values
+        wide = (raw.values != whole) | (whole < 0) | (whole > 255)
+        if not wide.any():
+            return []
+        first = raw.values[wide][0]
+        with np.errstate(invalid='ignore'):
+            becomes = first.astype(np.uint8)
+        return [('wide_values', f'holds {show_values(raw.values[wide], raw.counts[wide])} as {raw.values.dtype}; training sees '
+                 f'{becomes} instead of {first}; {explain.wide(raw.values, self.num_classes, self.ignore_index)}')]
 
     def _training_table(self, info: Any) -> Array:
         """Return :func:`training_values` for an entry of the dataset."""
@@ -130,7 +179,7 @@ class FileReader:
         except FileNotFoundError:
             problems.append(('missing_image', f'its image {name!r} is not there'))
             return b''
-        except Exception as error:  # likewise
+        except Exception as error:  # any error, as above
             problems.append(('unreadable_image', _describe(error, None)))
             return b''
         if size is not None and shape is not None and tuple(shape) != size:
@@ -159,21 +208,8 @@ def _stamp(info: Any) -> int:
     return file_stamp(info['seg_map_path'], info.get('img_path'))
 
 
-def _wide_values(raw: RawLabel) -> list[Found]:
-    """Return the finding of a label file with values that do not fit 8 bits, if it has some."""
-    whole = raw.values.astype(np.int64) if raw.values.dtype.kind == 'f' else raw.values
-    wide = (raw.values != whole) | (whole < 0) | (whole > 255)
-    if not wide.any():
-        return []
-    first = raw.values[wide][0]
-    with np.errstate(invalid='ignore'):
-        becomes = first.astype(np.uint8)
-    return [('wide_values', f'holds {show_values(raw.values[wide], raw.counts[wide])} as {raw.values.dtype}; '
-             f'training sees {becomes} instead of {first}')]
-
-
 def _describe(error: Exception, size: int | None) -> str:
-    """Return what a decoder or file system says, without paths, which differ between machines."""
+    """Return the message of an error without paths, which differ between machines."""
     if isinstance(error, OSError) and error.strerror:
         return f'cannot be read: {error.strerror}'
     text = ' '.join(str(error).split())

@@ -1,4 +1,4 @@
-"""One look at a label file: decoded once, as mmseg's LoadAnnotations decodes it, but before it becomes uint8."""
+"""Decoding a label file as mmseg's LoadAnnotations does, but before its values are cut to uint8."""
 from __future__ import annotations
 
 import io
@@ -32,7 +32,7 @@ class RawLabel(NamedTuple):
 def decode(data: bytes, backend: str) -> RawLabel:
     """Decode a label file with ``backend``, one of mmcv's.
 
-    For Pillow, which is LoadAnnotations' default, the pixels of the ordinary modes are counted where they lie.
+    With Pillow, the default of LoadAnnotations, images of 8 bits are counted without a copy of their pixels.
 
     Raises:
         Exception: Whatever the decoder raises.
@@ -59,7 +59,7 @@ def decode(data: bytes, backend: str) -> RawLabel:
 
 
 def training_values(reduce_zero_label: bool, label_map: Any) -> Array:
-    """Return the uint8 ``(256,)`` table from a value that was loaded to the label that training sees."""
+    """Return the uint8 ``(256,)`` table that maps a value of the file to the label that training sees."""
     table = np.arange(256, dtype=np.uint8)
     if reduce_zero_label:
         table[0] = 255
@@ -73,7 +73,7 @@ def training_values(reduce_zero_label: bool, label_map: Any) -> Array:
 
 
 def damage(data: bytes) -> tuple[str, str] | None:
-    """Return the finding and its detail if the bytes of a PNG or JPEG show that it is cut or changed; decoders may not care."""
+    """Return the finding if a PNG or JPEG is cut short or has a wrong checksum, which some decoders ignore; otherwise None."""
     if data.startswith(JPEG):
         ended = b'\xff\xd9' in data[-64:]
         return None if ended else ('truncated_label', f'ends after {len(data)} bytes without its end marker')

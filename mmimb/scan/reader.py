@@ -1,4 +1,4 @@
-"""A scan's list of files: what each position is, and the records of a range of them."""
+"""The files of a scan by position, and the records of a range of them."""
 from __future__ import annotations
 
 from typing import Any
@@ -7,11 +7,11 @@ from .file_reader import FileReader, look_at
 from .image_file import file_stamp
 from .manifest import Manifest, describe
 from .records import Records, RecordsBuilder
-from .sources import LabelFiles, class_names, image_loader, label_files, leaves
+from .sources import LabelFiles, class_names, ignored_label, image_loader, label_files, leaves
 
 
 class Reader:
-    """Maps positions of the list to :class:`Records`; decodes labels only, never images.
+    """Maps positions of the list to :class:`Records`; decodes labels, and images where a transform of the user's asks for them.
 
     Args:
         dataset: A built dataset or wrapper of datasets.
@@ -25,12 +25,13 @@ class Reader:
                  other_split: str | None = None) -> None:
         self.files = label_files(dataset)
         num_classes = len(class_names(dataset))
-        ignored = [int(leaf.ignore_index) if ignore_index is None else ignore_index for leaf in leaves(dataset)]
+        ignored = [ignored_label(leaf) if ignore_index is None else ignore_index for leaf in leaves(dataset)]
         self.file_readers = [FileReader(leaf, num_classes, label)
                              for leaf, label in zip(leaves(dataset), ignored, strict=True)]
         self.other_files: LabelFiles | None = None if other is None else label_files(other)
         self.other_loaders = [] if other is None else [image_loader(leaf) for leaf in leaves(other)]
-        self.manifest: Manifest = describe(dataset, self.files, split, ignored, self.other_files, other_split)
+        self.manifest: Manifest = describe(dataset, self.files, [one.chain for one in self.file_readers], split, ignored,
+                                           self.other_files, other_split)
 
     def _find(self, position: int) -> tuple[LabelFiles, int]:
         if position >= len(self.files) and self.other_files is not None:

@@ -1,4 +1,4 @@
-"""What was found in some of the files, in arrays: what workers send, interrupted scans keep, machines exchange."""
+"""The result of reading some files, in arrays: workers send it, interrupted scans store it, machines exchange it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -120,7 +120,7 @@ class RecordsBuilder:
         self._problems: list[Problem] = []
 
     def add(self, position: int, file: FileRecord) -> None:
-        """Add the file at a position; of its raw values, those that are no bytes are left out."""
+        """Add the file at a position. Only raw values that fit a byte are counted."""
         self._positions.append(position)
         self._files.append(file._replace(raw=None))
         self._problems += [Problem(position, *problem) for problem in file.problems]

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_files
+from ..files import check_writable, write_files
 from ..stack import installed_stacks
 from ..stats.npz import pack
 from ..stats.report_json import FORMAT_VERSION, counts_sha256
@@ -26,18 +25,16 @@ ORDER = ('version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images',
 
 
 def check_report_path(path: str | Path) -> Path:
-    """Return ``path`` if a report can be written there: before a long scan, not after it.
+    """Return ``path`` if a report can be written there. Asked before a long scan, not after it.
 
     Raises:
-        ValueError: The name does not end in ``.json``, or a file is there, or beside it the ``.npz``, that is of no report.
-        OSError: Its folder is no folder or cannot be written to.
+        ValueError: The name does not end in ``.json``, or the file or the ``.npz`` beside it exists and is of no report.
+        OSError: The folder is a file, or cannot be written to.
     """
     path = Path(path)
     if path.suffix != '.json' or path.stem == '':
         raise ValueError(f'`out` must end in .json, got {str(path)!r}')
-    folder = next(p for p in path.absolute().parents if p.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
+    check_writable('out', path)
     if path.exists() and not _is_report(path):
         raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
     arrays = path.with_suffix('.npz')
@@ -48,7 +45,7 @@ def check_report_path(path: str | Path) -> Path:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is a report of any format version: an old one is scanned again to be replaced."""
+    """Whether a file is a report. Any format version counts, because an old report is replaced by scanning again."""
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, OSError):
@@ -69,7 +66,7 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
                  crops: CropCounts | None = None) -> tuple[Path, Path]:
     """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths.
 
-    ``run`` is what may differ between two scans of the same files (:func:`describe_run`), ``crops`` what batches hold.
+    ``run`` holds what may differ between two scans of the same files (:func:`describe_run`).
     """
     path = Path(path)
     arrays = path.with_suffix('.npz')
@@ -85,7 +82,7 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
 
 
 def describe_run(seconds: float, workers: int) -> dict[str, Any]:
-    """Return the part of a report that tells of the run: date, host, time, and the versions of what read the files."""
+    """Return the entry ``run`` of a report: date, host, duration, and versions of the packages that read the files."""
     versions = {'python': platform.python_version()}
     for name in ('numpy', 'pillow', 'opencv-python', 'opencv-python-headless'):
         with suppress(PackageNotFoundError):

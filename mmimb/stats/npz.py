@@ -1,4 +1,4 @@
-"""Arrays in an ``.npz``: written the same everywhere, and read so that no file can do harm."""
+"""Writing and reading ``.npz`` files: equal arrays give equal bytes, and a hostile file is refused, not unpacked."""
 from __future__ import annotations
 
 import io
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-MOST_BYTES, MOST_RATIO = 2**26, 200  # of the unpacked arrays: so much in any case, or so much for each byte of the file
+MOST_BYTES, MOST_RATIO = 2**26, 200  # limit of the unpacked size: the first plus the second times the size of the file
 KINDS = 'iuU'
 
 
@@ -26,10 +26,10 @@ def pack(arrays: Mapping[str, Array]) -> bytes:
 
 
 def read(path: Path, names: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Array]:
-    """Return the arrays of ``names``, and of ``optional`` where they are there.
+    """Return the arrays of ``names``, and those of ``optional`` that the file holds.
 
     Raises:
-        ValueError: It is no such file, or is cut or changed, or would unpack to far more than it should hold.
+        ValueError: It is no such file, is cut or changed, or would unpack to more than the limit.
     """
     try:
         with zipfile.ZipFile(path) as file:
