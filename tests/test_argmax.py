@@ -133,6 +133,13 @@ def test_equal_classes_count_for_the_first() -> None:
     assert not resized_argmax(torch.randn(1, 1, 5, 6), Resizing((20, 24))).any()
 
 
+@pytest.mark.parametrize('size', [1e-44, 1e-38, 1e-36, 1e-30, 1.0, 1e37])
+def test_index_of_the_largest(size: float) -> None:
+    """Also where differences are the smallest numbers that there are."""
+    values = torch.randint(-9, 9, (3, 40, 7), generator=torch.Generator().manual_seed(0)).float() * size
+    assert torch.equal(argmax._first_largest(values.clone()), values.argmax(1))
+
+
 @pytest.mark.parametrize('value', [torch.inf, -torch.inf, torch.nan])
 def test_an_image_that_is_not_finite_is_as_in_stock(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(argmax.PIECE, 'cpu', 5 * 32 * 48)

@@ -67,7 +67,7 @@ def runner(model: Any, *metrics: Any) -> Any:
 @pytest.mark.parametrize(('plain', 'wanted', 'metric', 'maps'), [
     (False, False, LongTailIoUMetric(), True), (False, False, OwnMetric(), False), (True, False, LongTailIoUMetric(), False),
     (True, True, OwnMetric(), True)])
-def test_the_hook_acts_on_one_model_while_it_is_evaluated(stage: str, plain: bool, wanted: bool, metric: Any, maps: bool) -> None:
+def test_the_hook_acts_while_a_model_is_evaluated(stage: str, plain: bool, wanted: bool, metric: Any, maps: bool) -> None:
     model, hook = segmentor(plain=plain), LowMemoryHook(wanted)
     run = runner(Wrapper(model), metric)
     getattr(hook, f'before_{stage}_epoch')(run)
@@ -97,6 +97,7 @@ LOSS_HEAD = '''
 model['decode_head'] = dict(model['decode_head'], type='mmimb.LossHead', base='FCNHead',
                             loss_decode=dict(type='mmimb.CrossEntropyLoss'))
 '''
+DICE = "model['decode_head']['loss_decode'] = dict(type='mmimb.DiceLoss')\n"
 SAYS = 'class maps are predicted without full-resolution logits'
 
 
@@ -105,7 +106,7 @@ def test_the_tools(tmp_path: Path) -> None:
     """A LossHead is validated and tested without full-resolution logits, any head with the option; the scores are the same."""
     root, report = make_dataset(tmp_path / 'data'), make_report(tmp_path / 'stats.json')
     config = make_config(tmp_path / 'ours.py', root, report, LOSS_HEAD)
-    plain = make_config(tmp_path / 'plain.py', root, report, "model['decode_head']['loss_decode'] = dict(type='mmimb.DiceLoss')\n")
+    plain = make_config(tmp_path / 'plain.py', root, report, DICE)
     trained = tool('train.py', config, '--work-dir', tmp_path / 'work')
     assert trained.returncode == 0, trained.stderr[-3000:]
     assert (trained.stdout + trained.stderr).count(SAYS) == 2
