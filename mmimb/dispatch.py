@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
