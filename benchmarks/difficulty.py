@@ -5,14 +5,17 @@
 
 Whole training steps (forward, backward, AdamW) alternate between without and with the counting of ``ClassWeightHook``; the
 medians are compared. On the CPU it is processor time, which other processes disturb less. ``stride 4`` is the default,
-``stride 1`` looks at every pixel. The closing of a measurement (adding up ranks, new weights) is timed alone and spread over
-the default interval. On a GPU the counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits
-for the device. The table in docs/difficulty.md is rewritten from the result on the CPU.
+``stride 1`` looks at every pixel. The closing of a measurement (new weights) is timed alone and spread over the default
+interval. On a GPU the counting runs under ``torch.cuda.set_sync_debug_mode('error')``: it raises if anything waits for the
+device. On the CPU, two processes (gloo) then add up their counts, as they do after every iteration: the last row has the
+processor time of one such call, in the process that takes longer, beside a step without counting. The table in
+docs/difficulty.md is rewritten from the result on the CPU.
 """
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from record import HERE, machine, replace_table, write_csv
 
 CLASSES, SIZE, BATCH = 19, (512, 1024), 2
 STRIDES = (None, 4, 1)
+RANKS, CALLS = 2, 1000
 
 
 def build(device: str) -> Any:
@@ -60,8 +64,8 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
     """Return median milliseconds of a step by stride (None: without counting), and of the closing as ``'close'``."""
     from mmengine.optim import OptimWrapper
 
-    from mmimb.hooks.difficulty_meter import DifficultyMeter
-    from mmimb.hooks.difficulty_sources import watch_training
+    from mmimb.hooks.difficulty.meter import DifficultyMeter
+    from mmimb.hooks.difficulty.training import watch_training
     model, data, meter = build(device), batch(device), DifficultyMeter(CLASSES, 0.9).to(device)
     optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
     head, cuda = model.decode_head, device.startswith('cuda')
@@ -95,6 +99,29 @@ def measure(device: str, iterations: int) -> dict[Any, float]:
     return {key: statistics.median(values[1:]) for key, values in times.items()}
 
 
+def gathering() -> tuple[float, float]:
+    """Return milliseconds of processor time and of the clock that adding up the counts of two processes takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_gather, args=(folder,), nprocs=RANKS)
+        results = [torch.load(Path(folder, str(rank)), weights_only=True) for rank in range(RANKS)]
+    return max(cpu for cpu, _ in results), max(clock for _, clock in results)
+
+
+def _gather(rank: int, folder: str) -> None:
+    from mmimb.hooks.difficulty.meter import DifficultyMeter
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=RANKS)
+    meter = DifficultyMeter(CLASSES, 0.9)
+    for calls in (10, CALLS):  # the first ones warm up
+        cpu, clock = time.process_time(), time.perf_counter()
+        for _ in range(calls):
+            meter.gather()
+        result = 1e3 * (time.process_time() - cpu) / calls, 1e3 * (time.perf_counter() - clock) / calls
+    torch.save(result, Path(folder, str(rank)))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
@@ -104,14 +131,19 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     result = measure(args.device, args.iterations)
-    from mmimb.hooks.difficulty_settings import INTERVALS
-    closing = result.pop('close') / INTERVALS['train']
+    from mmimb.hooks.difficulty.training import TrainingSource
+    closing = result.pop('close') / TrainingSource.INTERVAL
+    steps = {'none' if stride is None else f'stride {stride}': ms + (0 if stride is None else closing)
+             for stride, ms in result.items()}
+    if args.device == 'cpu':
+        cpu, clock = gathering()
+        steps[f'adding up {RANKS} ranks'] = result[None] + cpu
+        print(f'adding up {RANKS} ranks: {cpu:.3f} ms of processor time, {clock:.3f} ms by the clock')
     rows = []
-    for stride, ms in result.items():
-        ms += 0 if stride is None else closing
-        rows.append({'counting': 'none' if stride is None else f'stride {stride}', 'ms': f'{ms:.2f}',
-                     'added_percent': f'{100 * (ms / result[None] - 1):.2f}', 'threads': args.threads, **machine(args.device)})
-        print(f'{rows[-1]["counting"]:10s} {ms:9.2f} ms per iteration   {rows[-1]["added_percent"]:>6s} % added')
+    for counting, ms in steps.items():
+        rows.append({'counting': counting, 'ms': f'{ms:.2f}', 'added_percent': f'{100 * (ms / result[None] - 1):.2f}',
+                     'threads': args.threads, **machine(args.device)})
+        print(f'{counting:18s} {ms:9.2f} ms per iteration   {rows[-1]["added_percent"]:>6s} % added')
     if args.out is None and not args.device.startswith('cuda'):
         replace_table('difficulty.md', ['counting', 'ms per iteration', 'added'],
                       [[row['counting'], row['ms'], f'{row["added_percent"]} %'] for row in rows])

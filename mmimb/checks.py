@@ -1,7 +1,9 @@
-"""One check for the numbers that users write into configs."""
+"""Checks of the numbers and names that users write into configs."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,3 +27,10 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     if least is not None and int(value) < least:
         raise ValueError(f'`{name}` must be at least {least}, got {value!r}')
     return int(value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of the known names that ``name`` is likely meant to be, None if it is like none of them."""
+    by_lower = {one.lower(): one for one in known}
+    found = get_close_matches(name.lower(), by_lower, 1)
+    return by_lower[found[0]] if found else None

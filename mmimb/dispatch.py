@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .functional import adjusted_cross_entropy, outlying_squared_error, strips
 from .functional.argmax import resized_argmax
+from .functional.first_order import uncompiled
 from .functional.resizing import Resizing
 from .functional.walk import can_walk, walk_cross_entropy
 from .functional.walk_steps import Adjustment
@@ -124,21 +125,29 @@ def needs_full_logits(mode: str, loss: str, obstacle: str) -> bool:
     return bool(obstacle) or mode == 'stock'
 
 
-def check_mode(mode: str, loss: str, obstacle: str) -> None:
-    """Refuse the modes ``'fused'`` and ``'strip'`` for a loss that needs full-resolution logits.
+def upsampled_lovasz(logits: Tensor, target: Tensor, weight: Tensor, share: Callable[[Tensor], Tensor], upsample: Upsample, *,
+                     sigmoid: bool) -> Tensor:
+    """Return what :func:`mmimb.functional.strips.lovasz_over_strips` does, on any device: there is no kernel for it.
+
+    Raises:
+        ValueError: The mode is ``'fused'``.
+    """
+    implementation(upsample.mode, None, logits)
+    return strips.lovasz_over_strips(logits, target, weight, share, sigmoid=sigmoid, align_corners=upsample.align_corners)
+
+
+def check_mode(mode: str, loss: str, obstacle: str, *, has_formula: bool = True) -> None:
+    """Refuse the modes that a loss does not have.
 
     Args:
         mode: One of ``MODES``.
         loss: Name of the loss, for the message.
-        obstacle: Why the loss needs them; empty if it does not.
+        obstacle: Why the loss needs full-resolution logits; empty if it does not.
+        has_formula: Whether the loss has a formula, for which there can be a kernel.
     """
     if obstacle and mode in ('fused', 'strip'):
         raise ValueError(f"`upsample` must be 'auto' or 'stock' for {loss} ({obstacle}), got {mode!r}")
-
-
-def check_fused(mode: str, loss: str) -> None:
-    """Refuse the mode ``'fused'`` for a loss without a kernel."""
-    if mode == 'fused':
+    if mode == 'fused' and not has_formula:
         raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' for {loss} (there is no kernel for this loss), got "
                          f'{mode!r}')
 
@@ -186,7 +195,7 @@ def _kernel_name(kernels: Any, formula: Formula) -> str | None:
     return next((name for name, function in kernels.FORMULAS.items() if function is formula.function), None)
 
 
-@torch.compiler.disable
+@uncompiled
 @cache
 def _say_once(reason: str) -> None:
     print_log(f"upsample='auto' goes by strips, for {reason}", 'current', logging.INFO)

@@ -45,3 +45,20 @@ def require_stack() -> None:
         except (ImportError, AssertionError) as error:  # mmseg asserts the versions of the other two
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ImportError(f'MMSegmentation cannot be imported ({module}: {reason}); {INSTALL_HINT}') from error
+
+
+def name_installed_packages() -> None:
+    """Have mmengine find the configs of ``'mmseg::…'`` in the package that is installed: onedl's have other names."""
+    from mmengine.config import utils
+
+    for scope, name in utils.MODULE2PACKAGE.items():
+        if not _is_installed(name) and _is_installed(f'onedl-{name}'):
+            utils.MODULE2PACKAGE[scope] = f'onedl-{name}'
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

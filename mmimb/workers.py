@@ -1,4 +1,4 @@
-"""Data-loading workers that outlive the signals which a scheduler sends to all processes of a job."""
+"""Data-loading workers that ignore the signals which a scheduler sends to all processes of a job."""
 from __future__ import annotations
 
 import os

@@ -29,7 +29,7 @@ def result(iou, groups=GROUPS, classes=CLASSES, seed=0, **changes):
         metrics.update({f'{kind}.{c}': factor * value for c, value in measured.items()})
     metrics = {key: value if value is None else round(float(value), 2) for key, value in metrics.items()}
     return {'metrics': metrics, 'classes': list(classes), 'groups': groups, 'seed': seed, 'config': 'c.py',
-            'checkpoint': 'c.pth', **changes}
+            'checkpoint': None, **changes}
 
 
 def write(path, data):
@@ -39,6 +39,8 @@ def write(path, data):
 
 def runs_of(tmp_path, **named):
     """``name=[result, ...]``: one file per result."""
+    named = {name: [{**r, 'checkpoint': r['checkpoint'] or f'{name}{i}.pth'} for i, r in enumerate(results)]
+             for name, results in named.items()}
     return load_runs([f'{name}=' + ','.join(write(tmp_path / f'{name}{i}.json', r) for i, r in enumerate(results))
                       for name, results in named.items()])
 
@@ -99,6 +101,16 @@ def test_verdict_of_single_seeds(tmp_path):
     assert 'Overall it is worse' in line
     assert 'On the tail classes it is worse' in line
     assert 'One seed proves nothing (mse)' in line
+
+
+def test_one_checkpoint_tested_in_two_ways_needs_no_second_seed(tmp_path):
+    line, = verdict(runs_of(tmp_path, ce=[result(CE, checkpoint='c.pth')], tuned=[result(MSE, checkpoint='c.pth')]))
+    assert line.endswith('Both tested the same checkpoint: only how they were tested differs; another training may gain more '
+                         'or less.')
+    assert 'seed' not in line
+    named = [result(row, seed=i, checkpoint=f'{i}.pth') for i, row in enumerate((CE, SECOND))]
+    line, = verdict(runs_of(tmp_path, ce=named, tuned=named[::-1]))
+    assert 'the same checkpoints:' in line
 
 
 def test_verdict_weighs_the_difference_against_the_spread(tmp_path):

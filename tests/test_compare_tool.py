@@ -104,7 +104,7 @@ CONTENT = {
     'groups a list': (dict(result(CE), groups=['sky']), '`groups` must be an object'),
     'nan': (metrics(mIoU=float('nan')), '`mIoU` must be a number in [0, 100], got nan'),
     'null': (metrics(aAcc=None), '`aAcc` must be a number in [0, 100], got None'),
-    'nan class': (metrics(**{'IoU.car': float('nan')}), '`IoU.car` must be a number in [0, 100], got nan'),
+    'nan overall': (metrics(mAcc=float('nan')), '`mAcc` must be a number in [0, 100], got nan'),
     'infinite': (metrics(mIoU_tail=float('inf')), '`mIoU_tail` must be a number in [0, 100], got inf'),
     'too large': (metrics(mIoU=100.5), 'got 100.5'),
     'negative': (metrics(**{'Acc.car': -1}), 'got -1'),
@@ -126,6 +126,14 @@ def test_bad_file(main, capsys, tmp_path, case):
         assert message in line
         assert 'bad' in line  # the file or its name
     assert sorted(p.name for p in tmp_path.iterdir()) == ['bad.json', 'ok.json']
+
+
+def test_models_of_other_classes_are_not_compared(main, capsys, tmp_path):
+    first, second = dict(result(CE), model_classes=CLASSES), dict(result(MSE), model_classes=['x', *CLASSES[1:]])
+    a, b = write(tmp_path / 'a.json', first), write(tmp_path / 'b.json', second)
+    for specs in ([f'a={a}', f'b={b}'], [f'a={a},{b}']):
+        assert '`model_classes` must be the same in all files' in fails(main, capsys, *specs)
+    main([f'a={a}', f'b={write(tmp_path / "c.json", result(MSE))}'])  # unknown
 
 
 def test_foreign_metrics_and_undefined_scores_are_fine(main, capsys, tmp_path):

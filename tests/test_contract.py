@@ -161,6 +161,21 @@ def test_many_classes() -> None:
             assert answer.verdict == 'holds', answer.detail
 
 
+def test_a_loss_that_ignores_255_only_is_found() -> None:
+    """It gets the label from the head, and does not look at it."""
+    @ROOT.register_module(force=True)
+    class DeafLoss(nn.Module):
+        def forward(self, logits, target, weight=None, ignore_index=255, **kwargs):
+            return nn.functional.cross_entropy(logits, target, ignore_index=255)
+
+    try:
+        answers = {name: ask(Subject(dict(type='DeafLoss')), name).verdict for name in ('all_ignored', 'ignore_index')}
+        assert ask(Subject(dict(type='DeafLoss')), 'positional').verdict == 'holds'
+        assert answers['ignore_index'] == 'broken'
+    finally:
+        ROOT.module_dict.pop('DeafLoss')
+
+
 def test_check_loss_reports_stock_defects() -> None:
     """The contract can fail: it finds what the design lists of mmseg's own cross-entropy and Dice loss."""
     stock = {a.question: a.verdict for a in check_loss('mmseg.CrossEntropyLoss', exempt={'sync_avg': 'not an argument of it'})}
@@ -169,5 +184,8 @@ def test_check_loss_reports_stock_defects() -> None:
     assert stock['sync_avg'] == 'exempt'
     dice = {a.question: a.verdict for a in check_loss('mmseg.DiceLoss', exempt={'sync_avg': 'not an argument of it'})}
     assert dice['ignored_pixels'] == 'broken'
+    assert dice['positional'] == 'broken', 'other logits at 255 change its value'
+    ohem = {name: ask(Subject.of_type('OhemCrossEntropy'), name).verdict for name in ('positional', 'copies', 'state')}
+    assert ohem == dict.fromkeys(ohem, 'holds')
     with pytest.raises(ValueError, match='`exempt` must name questions'):
         check_loss('mmseg.DiceLoss', exempt={'speed': 'no such question'})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from mmimb.report import class_table, summary_lines
 from mmimb.scan.counting import class_counts, histogram, value_counts
-from mmimb.scan.report import report_summary, report_table
 from mmimb.stats import ClassStats, PerImageCounts
 
 
@@ -39,11 +39,11 @@ def test_table_and_summary() -> None:
     from rich.console import Console
     console = Console(width=100, record=True, file=io.StringIO())
     stats = ClassStats(pixels=(10, 1000, 0), images=(1, 2, 0), num_images=2, ignored_pixels=90, classes=('[a]', 'b', 'c'))
-    console.print(report_table(stats))
+    console.print(class_table(stats))
     text = console.export_text()
     assert [line.split('│')[2].strip() for line in text.splitlines() if '│' in line] == ['b', '[a]', 'c']
     assert '99.010' in text
-    assert report_summary(stats) == ['imbalance ratio: 100.0 : 1 (b : [a])', 'never labelled: c (not part of the ratio above)',
+    assert summary_lines(stats) == ['imbalance ratio: 100.0 : 1 (b : [a])', 'never labelled: c (not part of the ratio above)',
                                      'ignored: 8.18 % of all pixels (90)', 'images: 2']
 
 

@@ -183,7 +183,7 @@ def test_a_killed_worker_is_told(folder) -> None:
     (folder / 'list.txt').write_text('0\n1\n')
     dataset = build(leaf(folder, ann_file='list.txt'))
     dataset.pipeline.transforms.insert(0, lambda data: os.kill(os.getpid(), 9))
-    with pytest.raises(ChildProcessError, match='`workers` must live to the end'):
+    with pytest.raises(ChildProcessError, match='a worker process must stay alive'):
         count_crops(dataset, 1, workers=1)
 
 

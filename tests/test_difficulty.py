@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmimb.functional import class_scores, confusion_matrix, difficulty_weights, dynamic_tau
-from mmimb.hooks.difficulty_meter import DifficultyMeter
+from mmimb.hooks.difficulty.meter import DifficultyMeter
 from mmimb.losses import CrossEntropyLoss, OutlyingMSELoss
 from mmimb.weights import Deferred, DifficultyBalanced
 

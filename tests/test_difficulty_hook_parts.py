@@ -15,12 +15,13 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from support.sampling import build, sampler, scan, write_images
 from torch import nn
 
-from mmimb.hooks import difficulty_holdout, difficulty_sources
-from mmimb.hooks.difficulty_holdout import build_holdout, check_holdout, measure_holdout
-from mmimb.hooks.difficulty_meter import DifficultyMeter
-from mmimb.hooks.difficulty_settings import DifficultySettings
-from mmimb.hooks.difficulty_sources import ValidationCounter, validation_is_missing, watch_training
-from mmimb.hooks.difficulty_tracker import SAMPLER, DifficultyTracker, check_delay
+from mmimb import padding
+from mmimb.hooks.difficulty.holdout import HoldoutSource, check_holdout
+from mmimb.hooks.difficulty.meter import DifficultyMeter
+from mmimb.hooks.difficulty.sampler import check_delay
+from mmimb.hooks.difficulty.tracker import SAMPLER, DifficultyTracker
+from mmimb.hooks.difficulty.training import TrainingSource, watch_training
+from mmimb.hooks.difficulty.validation import ValidationSource
 from mmimb.losses import CrossEntropyLoss
 from mmimb.weights import DifficultyBalanced
 
@@ -32,7 +33,7 @@ def tracker(path: Path, *, source: str = 'train', momentum: float = 0.9, weight=
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)), sampler=drawn, batch_sampler=None,
                              batch_size=2, num_workers=0, prefetch_factor=None)
     model = nn.ModuleDict({'loss_decode': CrossEntropyLoss(class_weight=weight)})
-    return model, DifficultyTracker(model, loader, source=source, folder=str(path), momentum=momentum)
+    return model, DifficultyTracker(model, loader, SimpleNamespace(name=source, momentum=momentum), folder=str(path))
 
 
 def runner(iteration: int) -> SimpleNamespace:
@@ -70,27 +71,25 @@ def test_deferred_weights_follow_each_measurement_of_the_hook(tmp_path) -> None:
 
 @pytest.mark.parametrize(('rank', 'images'), [(0, 3), (1, 2)])
 def test_what_fills_the_ranks_of_a_validation_does_not_count(monkeypatch, rank, images) -> None:
-    monkeypatch.setattr(difficulty_sources, 'get_dist_info', lambda: (rank, 2))
+    monkeypatch.setattr(padding, 'get_dist_info', lambda: (rank, 2))
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=range(5)))
-    meter = DifficultyMeter(2, 0)
-    counter = ValidationCounter(SimpleNamespace(val_loop=loop, logger=MagicMock()), meter, 255)
+    meter, source = DifficultyMeter(2, 0), ValidationSource()
+    source.start(SimpleNamespace(val_loop=loop, max_iters=9, logger=MagicMock()), SimpleNamespace(decode_head=object()), meter)
     data = SimpleNamespace(data=torch.zeros(1, 1, 4, dtype=torch.int64))
     sample = SimpleNamespace(pred_sem_seg=data, gt_sem_seg=data)
     for _ in range(2):  # validations, of three samples a rank
-        counter.start()
-        counter.add([sample, sample])
-        counter.add([sample])
+        source.see([sample, sample])
+        source.see([sample])
+        source.measure()
     assert meter.counts[1].tolist() == [2 * 4 * images, 0]
 
 
 def test_every_image_of_a_holdout_is_dealt_once(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(difficulty_holdout, 'check_holdout', lambda *a, **k: None)
     data, seen = build(write_images(tmp_path / 'data', [(64, 0, 0, 0, 0)] * 5)), []
-    run_ = SimpleNamespace(cfg={}, seed=0, rank=0, build_dataloader=Runner.build_dataloader,
-                           train_dataloader=SimpleNamespace(dataset=None))
+    run_ = SimpleNamespace(cfg={}, seed=0, rank=0, build_dataloader=Runner.build_dataloader)
     for rank in range(2):
         monkeypatch.setattr(mmengine.dataset.sampler, 'get_dist_info', lambda rank=rank: (rank, 2))
-        loader = build_holdout(run_, dict(dataset=data), allow_missing=True, ignore_index=255)
+        loader = HoldoutSource(dict(dataset=data)).build(run_)
         seen += [Path(sample.img_path).stem for batch in loader for sample in batch['data_samples']]
     assert sorted(seen) == [f'{i:02d}' for i in range(5)]
 
@@ -108,12 +107,13 @@ class Guesses(nn.Module):
 
 @pytest.mark.parametrize('training', [True, False])
 def test_a_measurement_leaves_mode_and_random_state(training) -> None:
-    model, meter = Guesses().train(training), DifficultyMeter(2, 0)
+    model, source = Guesses().train(training), HoldoutSource(dict(dataset=None))
+    source.meter, source.ignore_index, source._model, source._batches = DifficultyMeter(2, 0), 7, model, [None, None]
     before = torch.random.get_rng_state()
-    measure_holdout(model, [None, None], meter, ignore_index=7)
+    source.measure()
     assert model.training is training
     assert torch.random.get_rng_state().equal(before)
-    assert meter.counts.tolist() == [[2, 0], [2, 2], [4, 0]]
+    assert source.meter.counts.tolist() == [[2, 0], [2, 2], [4, 0]]
 
 
 def test_a_holdout_of_other_classes_is_refused() -> None:
@@ -144,9 +144,7 @@ def test_workers_that_prefetch_too_far_are_refused() -> None:
 
 @pytest.mark.parametrize(('interval', 'warned'), [(8, False), (9, True)])
 def test_a_measurement_at_the_very_end_is_one(interval, warned) -> None:
-    how = DifficultySettings('train', interval, by_epoch=False, dataloader=None, momentum=None, stride=None,
-                             allow_missing=False)
-    assert bool(how.never(SimpleNamespace(max_iters=8))) is warned
+    assert bool(TrainingSource(interval).never(SimpleNamespace(max_iters=8))) is warned
 
 
 def test_the_difficulty_of_a_class_that_stays_away_survives_a_resume(tmp_path) -> None:
@@ -184,8 +182,26 @@ def test_a_missing_validation_under_dynamic_intervals() -> None:
     loop = object.__new__(IterBasedTrainLoop)
     loop._iter, loop.val_begin, loop.val_interval = 15, 1, 10
     loop.dynamic_milestones, loop.dynamic_intervals = calc_dynamic_intervals(10, [(11, 5)])
-    assert validation_is_missing(SimpleNamespace(train_loop=loop, iter=15), measured=10)
-    assert not validation_is_missing(SimpleNamespace(train_loop=loop, iter=15), measured=15)
+    resumed = SimpleNamespace(train_loop=loop, iter=15)
+    assert ValidationSource().missed(resumed, measured=10)
+    assert not ValidationSource().missed(resumed, measured=15)
+
+
+@pytest.mark.parametrize('gain', [0.5, 1])
+def test_scores_settle_by_default_and_swing_with_the_latest_measurement_only(gain) -> None:
+    """Two classes between which the model shifts by ``gain`` times the logarithm of the ratio of their weights."""
+    swing = {}
+    for momentum in (0, HoldoutSource(dict(dataset=None)).momentum, ValidationSource().momentum):
+        weight, meter, scores = DifficultyBalanced(2), DifficultyMeter(2, momentum), []
+        for _ in range(40):
+            shift = gain * (weight.weight[0] / weight.weight[1]).log()
+            recall = torch.stack([shift + 3, -shift - 1]).sigmoid()
+            meter.counts += torch.stack([1e6 * recall, torch.full((2,), 1e6), 1e6 * recall]).long()
+            weight.update(meter.close()[0][0])
+            scores.append(recall[0].item())
+        swing[momentum] = max(scores[-6:]) - min(scores[-6:])
+    assert swing.pop(0) > 0.8
+    assert max(swing.values()) < 0.01
 
 
 def test_a_large_exponent_is_finite() -> None:

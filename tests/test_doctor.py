@@ -233,7 +233,7 @@ def test_an_interruption_leaves_no_process(tmp_path) -> None:
             break
         time.sleep(.1)
     tool.send_signal(signal.SIGINT)
-    assert tool.communicate(timeout=30) == ('', '')
+    assert tool.communicate(timeout=30) == ('', 'stopped by SIGINT (exit status 130)\n')
     assert tool.returncode == 130
     assert not asleep()
 

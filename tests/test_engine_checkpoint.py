@@ -1,6 +1,7 @@
 """What the tools refuse to load, and what a resume starts from."""
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -75,9 +76,25 @@ def test_missing_truncated_and_strange_files(tmp_path):
         inspect_checkpoint(tmp_path / 'y.pth')
 
 
-def test_inspection_reads_no_weights(tmp_path):
+def test_inspection_keeps_no_weights(tmp_path):
     torch.save({'a': torch.zeros(5)}, tmp_path / 'x.pth')
     assert inspect_checkpoint(tmp_path / 'x.pth')['a'].device.type == 'meta'
+
+
+def test_a_page_of_the_wrong_kind_is_damage_and_no_matter_of_trust(tmp_path):
+    (tmp_path / 'x.pth').write_text('<html><body>please log in</body></html>')
+    with pytest.raises(DamagedCheckpointError, match=r'complete file of torch\.save') as error:
+        inspect_checkpoint(tmp_path / 'x.pth')
+    assert 'trust' not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    checkpoints(tmp_path, 5)
+    for error in (OSError(errno.EIO, 'Input/output error'), MemoryError(), RuntimeError("can't allocate memory: 9 bytes")):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, 'load', lambda *_, raised=error, **__: (_ for _ in ()).throw(raised))
+            with pytest.raises(type(error)):
+                find_resume(tmp_path)
 
 
 def test_set_trust(monkeypatch):
@@ -130,11 +147,64 @@ def test_resume_falls_back_to_the_newest_good_one(tmp_path):
     assert find_resume(tmp_path) == (str(tmp_path / 'iter_10.pth'), [])
 
 
-def test_resume_without_a_good_one_says_so(tmp_path):
+def test_resume_without_a_good_one_starts_anew_and_says_so(tmp_path):
+    """A kill in the first save: the job is queued again and again, and must not end with an error each time."""
     checkpoints(tmp_path, 5)
     os.truncate(tmp_path / 'iter_5.pth', 10)
-    with pytest.raises(DamagedCheckpointError, match='iter_5'):
-        find_resume(tmp_path)
+    path, warnings = find_resume(tmp_path)
+    assert path is None
+    assert 'iter_5.pth' in warnings[0]
+    assert warnings[-1] == f'nothing complete to resume in {str(tmp_path)!r}: the run starts at the beginning'
+
+
+def damages(size: int, seed: int = 0):
+    """40 flipped bits, 40 zeroed pages and 10 truncations of a file of ``size`` bytes."""
+    rng = np.random.default_rng(seed)
+
+    def flip(data, at):
+        data[at // 8] ^= 1 << at % 8
+
+    def zero(data, page):
+        data[4096 * page:4096 * (page + 1)] = bytes(len(data[4096 * page:4096 * (page + 1)]))
+
+    def cut(data, at):
+        del data[at:]
+
+    places = [(flip, rng.integers(0, 8 * size, 40)), (zero, rng.integers(0, -(-size // 4096), 40)),
+              (cut, rng.integers(0, size, 10))]
+    return [(damage, int(at)) for damage, many in places for at in many]
+
+
+def content(path):
+    """Everything in a checkpoint, as text and arrays that can be compared."""
+    loaded = torch.load(path, weights_only=True)
+    return {'meta': loaded['meta'], 'keys': list(loaded['state_dict']),
+            'values': [value.tolist() for value in loaded['state_dict'].values()]}
+
+
+def test_no_damage_of_the_newest_checkpoint_gets_into_a_run(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    wanted = {}
+    for step in (5, 10):
+        weights = {f'decode_head.conv{k}.weight': torch.randn(40 + k, 8, generator=g) for k in range(40)}
+        torch.save({'meta': {'iter': step}, 'state_dict': weights}, tmp_path / f'iter_{step}.pth')
+        wanted[f'iter_{step}.pth'] = content(tmp_path / f'iter_{step}.pth')
+    newest = tmp_path / 'iter_10.pth'
+    (tmp_path / 'last_checkpoint').write_text(str(newest))
+    sound, kept = newest.read_bytes(), 0
+    for damage, at in damages(len(sound)):
+        data = bytearray(sound)
+        damage(data, at)
+        newest.write_bytes(data)
+        chosen, warnings = find_resume(tmp_path)
+        assert content(chosen) == wanted[Path(chosen).name], (damage.__name__, at)
+        if chosen == str(newest):  # what was hit holds nothing, as the bytes between two tensors
+            kept += 1
+            assert warnings == []
+        else:
+            assert 'iter_10.pth' in warnings[0]
+            assert warnings[-1] == f'resuming from {str(tmp_path / "iter_5.pth")!r}'
+    assert kept < 20
 
 
 def test_resume_never_passes_over_an_untrusted_one(tmp_path):

@@ -32,6 +32,20 @@ def read(config, *overrides):
     return read_config(str(config), overrides=overrides)
 
 
+@pytest.mark.parametrize(('override', 'words'), [
+    ('train_dataloader=3', r'`train_dataloader` must be a dict, got 3'),
+    ('model=net', r"`model` must be a dict, got 'net'"),
+    ('custom_hooks=5', r'`custom_hooks` must be a dict or a list of dicts, got 5'),
+    ('val_evaluator=[1]', r'`val_evaluator` must be a dict or a list of dicts, got \[1\]'),
+    ('model.decode_head.num_classes=0', r'`model.decode_head.num_classes` must be at least 1, got 0'),
+    ('model.decode_head.num_classes=-1', r'`model.decode_head.num_classes` must be at least 1, got -1'),
+    ('model.decode_head.num_classes=1000000000', r'`model.decode_head.num_classes` must be at most 65536, got 1000000000'),
+    ('model.decode_head.num_classes=2.5', r'`model.decode_head.num_classes` must be an integer, got 2.5')])
+def test_settings_of_another_type_are_named(config, override, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        read(config, override)
+
+
 def test_paths_become_counts_and_the_dump_works_without_the_files(config, tmp_path):
     np.save(tmp_path / 'weights.npy', np.array([1.0, 2.0, 3.0]))
     cfg = read(config, f'model.decode_head.loss_decode.class_weight={tmp_path / "weights.npy"}')

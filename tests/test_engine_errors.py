@@ -1,5 +1,7 @@
 """The one-line errors of the tools."""
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -87,6 +89,40 @@ def test_an_unknown_type_in_a_config_is_one_line(name, capsys):
     with pytest.raises(SystemExit), one_line_errors():
         MODELS.build({'type': name})
     assert 'NoSuchLoss' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('kind', 'name', 'meant'), [
+    ('model', 'mmimb.LogitAdjustmentLos', 'mmimb.LogitAdjustmentLoss'),
+    ('model', 'OutlyingMSELoss', 'mmimb.OutlyingMSELoss'),
+    ('model', 'mmimb.inversefrequency', 'mmimb.InverseFrequency'),
+    ('model', 'FCNHed', 'FCNHead'),
+    ('metric', 'LongTailIoUMetrik', 'mmimb.LongTailIoUMetric'),
+    ('transform', 'RandmFlip', 'RandomFlip'),
+    ('optimizer', 'AdamWW', 'AdamW'),
+    ('data sampler', 'RareClassSampler', 'mmimb.RareClassSampler'),
+    ('hook', 'xyzzy', None)])
+def test_a_misspelt_or_unprefixed_type_gets_the_nearest_name(kind, name, meant, capsys):
+    from mmengine.registry import DefaultScope, root
+    from mmseg.utils import register_all_modules
+    register_all_modules(init_default_scope=False)
+    registry = next(one for one in vars(root).values() if getattr(one, 'name', None) == kind)
+    with DefaultScope.overwrite_default_scope('mmseg'), pytest.raises(SystemExit), one_line_errors():
+        registry.build({'type': name})
+    hint = f'; did you mean {meant!r}?' if meant else ''
+    assert capsys.readouterr().err == f'error: `type` must be a registered {kind}, got {name!r}{hint}\n'
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    """A limit of the file size stands for the disk; mmengine's backend writes checkpoints."""
+    code = ('import resource, signal\n'
+            'from mmengine.fileio import LocalBackend\n'
+            'from mmimb.engine.errors import one_line_errors\n'
+            'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+            'resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n'
+            'with one_line_errors():\n'
+            "    LocalBackend().put(b'x' * 5000, 'run/iter_8.pth')\n")
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: [Errno 27] File too large: 'run/iter_8.pth'\n")
 
 
 def test_an_error_of_a_data_loading_worker_is_its_last_line(capsys):

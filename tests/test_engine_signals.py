@@ -59,6 +59,7 @@ def test_a_signal_before_training_leaves_with_75_and_a_second_one_changes_nothin
         with pytest.raises(SystemExit) as exit_info, leave_on_signal():
             os.kill(os.getpid(), signal.SIGTERM)
         assert exit_info.value.code == 75
+        assert str(exit_info.value) == 'stopped by SIGTERM (exit status 75)'
         os.kill(os.getpid(), signal.SIGTERM)
     finally:
         for number, handler in before.items():

@@ -16,11 +16,13 @@ import pytest
 from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
+from support.scanning import dense
 
-from mmimb.report import present, suggest
+from mmimb.report import derived_lines, present, suggest
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
+from mmimb.report.suggest import fix_first
 from mmimb.report.svg import percent
 from mmimb.scan import Scan, build_split
 from mmimb.scan.crops import CropCounts
@@ -172,7 +174,7 @@ def test_figures_show_the_counts(folder) -> None:
     assert [text for text in texts if text.endswith('%') and '.' in text][-4:] == [
         percent(share) for share in pixels[order][:4] / pixels.sum()]
     assert texts.count('never') == 1
-    held = per_image.dense(5) > 0
+    held = dense(per_image, 5) > 0
     expected = []
     for row in order:
         for column in order:
@@ -197,7 +199,7 @@ def test_numbers_are_those_of_the_statistics(folder) -> None:
     share = stats.pixels[0] / sum(stats.pixels)
     assert crops['sky'] == [f'{100 * share:.1f} %', '16.7 %', f'{10 / 60 / share:.2f}', '100 %', '90.0 %']
     assert crops['never & $x$'][2] == '–'
-    assert page.text['suggestion'].count('mmimb.LogitAdjustmentLoss') == 1
+    assert '300 labels with values outside the class list' in page.text['suggestion']
     assert min(p for p in stats.pixels if p) == 1
     tiles = ' '.join(page.text[''].split())
     assert f'imbalance ratio{max(stats.pixels):,} : 1'.replace(',', ' ') in tiles
@@ -237,6 +239,22 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config
         assert "stats = 'a/r.json'" in named.suggestion.config
+
+
+def test_errors_of_the_audit_come_before_a_suggestion() -> None:
+    stats = ClassStats((5000, 3), provenance={'split': 'train'})
+    audit = {name: {'severity': severity, 'total': total, 'files': []} for name, severity, total in
+             (('outside_classes', 'error', 3), ('empty_label', 'warning', 1))}
+    scan = Scan(stats, PerImageCounts(np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), ()), audit=audit)
+    source = present(scan, Path('r.json'), {})
+    text = Page(render(source)).text['suggestion']
+    lines = '\n'.join(derived_lines(stats, [], source.suggestion, fix_first(audit)))
+    for shown in (text, lines):
+        assert '3 labels with values outside the class list (outside_classes)' in shown
+        assert 'ix these first' in shown
+        assert 'empty' not in shown
+        assert 'loss_decode' not in shown
+    assert 'loss_decode' in '\n'.join(derived_lines(stats, [], source.suggestion))
 
 
 def picture(uri: str) -> np.ndarray:

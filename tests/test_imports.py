@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -13,24 +16,27 @@ ALLOWED = {
     'functional': set(),
     'kernels': {'functional'},
     'dispatch': {'functional', 'kernels'},
-    'stats': set(),
-    'scan': {'stats', 'checks', 'files', 'signals', 'stack', 'registry'},
+    'stats': {'printable'},
+    'scan': {'printable', 'stats', 'checks', 'files', 'signals', 'stack', 'registry'},
     'weights': {'files', 'stats', 'checks', 'registry', 'functional'},
     'losses': {'functional', 'dispatch', 'stats', 'checks', 'weights', 'registry'},
     'heads': {'functional', 'dispatch', 'stats', 'checks', 'registry'},
-    'metrics': {'functional', 'stats', 'checks', 'registry'},
-    'hooks': {'functional', 'stats', 'scan', 'weights', 'heads', 'sampling', 'analysis', 'checks', 'files', 'signals',
-              'workers', 'registry'},
+    'metrics': {'functional', 'stats', 'checks', 'padding', 'printable', 'registry'},
+    'hooks': {'functional', 'stats', 'scan', 'weights', 'heads', 'sampling', 'analysis', 'checks', 'files', 'padding',
+              'signals', 'workers', 'registry'},
     'datasets': {'registry'},
     'sampling': {'stats', 'scan', 'checks', 'weights', 'registry'},
-    'engine': {'functional', 'stats', 'scan', 'weights', 'datasets', 'heads', 'checks', 'files', 'signals', 'workers', 'stack',
-               'registry'},
-    'analysis': {'stats', 'checks'},
+    'engine': {'functional', 'stats', 'scan', 'analysis', 'weights', 'datasets', 'heads', 'checks', 'files', 'nodes',
+               'printable', 'signals', 'workers', 'stack', 'registry'},
+    'analysis': {'printable', 'stats', 'checks'},
     'report': {'stats', 'scan', 'weights', 'checks'},
-    'doctor': {'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},
-    'testing': {'stats', 'weights', 'stack'},
+    'doctor': {'printable', 'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},
+    'testing': {'stats', 'weights', 'nodes', 'stack'},
     'checks': set(),
     'files': set(),
+    'nodes': set(),
+    'padding': set(),
+    'printable': set(),
     'signals': set(),
     'workers': {'signals'},
     'registry': {'stack'},
@@ -38,28 +44,37 @@ ALLOWED = {
     '__init__': set(),
 }
 FILES = sorted((ROOT / 'mmimb').rglob('*.py'))
-
-
-def imported_parts(path) -> set[str]:
-    """First-level parts of mmimb that a file imports, its own part left out."""
-    parts = path.relative_to(ROOT / 'mmimb').with_suffix('').parts
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name.split('.') for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = ['mmimb', *parts[:-1]][:len(parts) - node.level + 1] if node.level else []
-            stem = base + (node.module.split('.') if node.module else [])
-            names = [stem] if node.module else [[*stem, alias.name] for alias in node.names]
-        found |= {name[1] for name in names if name[0] == 'mmimb' and len(name) > 1}
-    return found - {parts[0], '__version__'}
+architecture = SimpleNamespace(**runpy.run_path(str(ROOT / 'docs/architecture.py')))
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT / 'mmimb')))
 def test_arrows(path) -> None:
     part = path.relative_to(ROOT / 'mmimb').with_suffix('').parts[0]
-    assert imported_parts(path) <= ALLOWED[part], f'{part} may import {sorted(ALLOWED[part])} only'
+    assert architecture.imported_parts(path) <= ALLOWED[part], f'{part} may import {sorted(ALLOWED[part])} only'
+
+
+def test_nothing_imports_the_losses() -> None:
+    """Nor in a circle: a config names losses, and whoever wants one builds it from the registry."""
+    imports = architecture.all_imports()
+    assert [part for part, names in imports.items() if 'losses' in names] == []
+    assert [part for part in imports if part in architecture.reached(part, imports)] == []
+
+
+def test_the_picture_shows_the_imports() -> None:
+    picture = architecture.PICTURE.read_text(encoding='utf-8')
+    imports = architecture.all_imports()
+    drawn = re.findall(r'data-from="(\w+)" data-to="(\w+)"', picture)
+    assert sorted(drawn) == sorted(architecture.arrows(imports)), 'write it again: python docs/architecture.py'
+    assert set(re.findall(r'class="name"[^>]*>(\w+)<', picture)) == set(imports)
+
+
+def test_the_walks_name_files_that_exist() -> None:
+    text = (ROOT / 'docs/architecture.md').read_text(encoding='utf-8')
+    named = re.findall(r'`([\w/]+\.py)`', text)
+    assert [path for path in named if not (ROOT / 'mmimb' / path).is_file()] == []
+    steps = re.findall(r'^\d+\. .*(?:\n   .*)*', text, re.MULTILINE)
+    assert len(steps) >= 12
+    assert [step for step in steps if not re.search(r'`[\w/]+\.py`', step)] == []
 
 
 @pytest.mark.parametrize('path', [p for p in FILES if 'functional' in p.parts], ids=lambda p: p.name)
@@ -78,6 +93,17 @@ def run(code: str) -> subprocess.CompletedProcess:
 
 def test_import_is_light() -> None:
     assert run("import sys, mmimb; sys.exit(bool({'torch', 'mmengine', 'numpy', 'rich'} & set(sys.modules)))").returncode == 0
+
+
+def test_losses_are_imported_in_a_second() -> None:
+    """Processor time beyond torch's and the stack's own, without the compiler of torch, which takes a second by itself."""
+    result = run("import sys, time, torch, mmseg\n"
+                 "before, begin = 'torch._dynamo' in sys.modules, time.process_time()\n"
+                 "import mmimb.losses\n"
+                 "print(time.process_time() - begin, before, 'torch._dynamo' in sys.modules)")
+    seconds, before, after = result.stdout.split()
+    assert float(seconds) < 1, result.stderr
+    assert before == after
 
 
 def test_a_missing_stack_gives_one_line_with_both_commands() -> None:

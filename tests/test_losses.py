@@ -133,6 +133,20 @@ def test_pixel_weight_of_region_losses_counts_pixels(name, use_sigmoid) -> None:
                                value(name, *twice, use_sigmoid=use_sigmoid))
 
 
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('name', ['DiceLoss', 'TverskyLoss', 'LovaszLoss'])
+def test_weights_of_ignored_pixels_can_be_anything(name, use_sigmoid) -> None:
+    logits, target = Subject({}).batch()
+    weight = torch.rand(target.shape, dtype=logits.dtype, generator=torch.Generator().manual_seed(2))
+    loss = MODELS.build(dict(type=f'mmimb.{name}', use_sigmoid=use_sigmoid))
+    results = []
+    for ignored in (0.0, float('nan'), float('inf')):
+        leaf = logits.clone().requires_grad_()
+        value = loss(leaf, target, weight=weight.masked_fill(target == IGNORE, ignored))
+        results.append((value, *torch.autograd.grad(value, leaf)))
+    torch.testing.assert_close(results[1:], [results[0]] * 2, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize('name', ['DiceLoss', 'TverskyLoss', 'LovaszLoss'])
 def test_a_class_in_neither_label_nor_prediction_is_left_out(name) -> None:
     logits = torch.cat([LOGITS, torch.full_like(LOGITS[:, :1], -1e4)], 1)

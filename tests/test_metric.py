@@ -53,6 +53,7 @@ def oracle(samples, classes=CLASSES, groups=None, ignore_index=255):
     for c, name in enumerate(classes):
         hit, labelled, predicted = np.sum((pred == c) & (label == c)), np.sum(label == c), np.sum(pred == c)
         if labelled + predicted == 0:
+            expected.update({f'{kind}.{name}': math.nan for kind in ('IoU', 'Acc', 'Precision')})
             continue
         iou[c] = hit / (labelled + predicted - hit)
         expected[f'IoU.{name}'] = iou[c]
@@ -100,7 +101,7 @@ def test_first_key_is_miou_for_save_best_auto():
 
 def test_absent_and_only_predicted_class():
     got = run(build(), [sample([[0, 0, 3, 1]], [[0, 0, 0, 1]])])
-    assert not [key for key in got if 'car' in key or 'bicyclist' in key]
+    assert all(math.isnan(got[f'{kind}.{name}']) for kind in ('IoU', 'Acc', 'Precision') for name in ('car', 'bicyclist'))
     assert got['IoU.pole'] == 0
     assert math.isnan(got['Acc.pole'])
     assert got['Precision.pole'] == 0
@@ -124,8 +125,47 @@ def test_group_without_a_measured_class_is_nan():
 
 def test_everything_ignored():
     got = run(build(stats=STATS), [sample([[0, 1]], [[255, 255]])])
-    assert set(got) == {'mIoU', 'mAcc', 'aAcc', 'mIoU_head', 'mIoU_medium', 'mIoU_tail'}
+    assert {'mIoU', 'mAcc', 'aAcc', 'mIoU_head', 'mIoU_medium', 'mIoU_tail', 'IoU.road'} < got.keys()
     assert all(math.isnan(value) for value in got.values())
+
+
+@pytest.mark.parametrize('arguments', [{}, dict(stats=STATS), dict(iou_metrics=['mIoU', 'mDice', 'mFscore'], prefix='val')])
+def test_every_evaluation_has_the_same_keys(arguments):
+    metric = build(**arguments)
+    for samples in (random_samples(3), random_samples(2, absent=(4, 2)), [sample([[0, 1]], [[255, 255]])]):
+        assert list(run(metric, samples)) == metric.keys()
+
+
+@pytest.mark.parametrize('beta', [1, 2])
+def test_dice_and_f_score(beta):
+    samples = random_samples(5, absent=(1,), unlabelled=(3,))
+    got = run(build(iou_metrics=['mDice', 'mFscore'], beta=beta), samples)
+    pred = np.concatenate([s['pred_sem_seg']['data'].numpy().ravel() for s in samples])
+    label = np.concatenate([s['gt_sem_seg']['data'].numpy().ravel() for s in samples])
+    pred, label = pred[label != 255], label[label != 255]
+    dice, f = {}, {}
+    for c in (0, 2, 3, 4):
+        tp, fp, fn = ((pred == c) & (label == c)).sum(), ((pred == c) & (label != c)).sum(), ((pred != c) & (label == c)).sum()
+        dice[c], f[c] = 2 * tp / (2 * tp + fp + fn), (1 + beta**2) * tp / ((1 + beta**2) * tp + beta**2 * fn + fp)
+        assert got[f'Dice.{CLASSES[c]}'] == pytest.approx(100 * dice[c], abs=0.00501)
+        assert got[f'Fscore.{CLASSES[c]}'] == pytest.approx(100 * f[c], abs=0.00501)
+    assert math.isnan(got['Dice.sky'])
+    assert got['Dice.pole'] == got['Fscore.pole'] == 0
+    assert got['mDice'] == pytest.approx(100 * np.mean([*dice.values()]), abs=0.00501)
+    assert got['mFscore'] == pytest.approx(100 * np.mean([*f.values()]), abs=0.00501)
+    assert got['mRecall'] == got['mAcc']
+    assert next(iter(got)) == 'mIoU'
+
+
+def test_dice_and_f_score_equal_mmseg_where_all_classes_have_hits():
+    from mmseg.evaluation import IoUMetric
+    samples, wanted = random_samples(6, seed=3), ['mIoU', 'mDice', 'mFscore']
+    stock = IoUMetric(iou_metrics=wanted, beta=2)
+    stock.dataset_meta = {'classes': CLASSES}
+    expected, got = run(stock, samples), run(build(iou_metrics=wanted, beta=2), samples)
+    assert {'mDice', 'mFscore', 'mPrecision', 'mRecall'} < expected.keys()
+    for key, value in expected.items():
+        assert got[key] == pytest.approx(float(value), abs=0.0101), key
 
 
 def test_ignore_index_is_used():
@@ -136,7 +176,7 @@ def test_ignore_index_is_used():
 def test_state_is_reset_between_evaluations():
     metric, first, second = build(stats=STATS), random_samples(5, seed=1), random_samples(4, seed=2, absent=(3,))
     run(metric, first)
-    assert run(metric, second) == run(build(stats=STATS), second)
+    assert_same(run(metric, second), run(build(stats=STATS), second), 0)
 
 
 def test_memory_does_not_grow_with_the_images():

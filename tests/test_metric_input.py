@@ -112,7 +112,7 @@ def test_classes_with_the_same_name():
 
 def test_arguments_inherited_from_mmseg_bases():
     LongTailIoUMetric(iou_metrics=['mIoU'], nan_to_num=None, beta=1, output_dir=None, format_only=False, collect_device='gpu')
-    for name, value in dict(iou_metrics=['mDice'], nan_to_num=0, output_dir='out', format_only=True).items():
+    for name, value in dict(nan_to_num=0, output_dir='out', format_only=True).items():
         with pytest.raises(ValueError, match=f'`{name}` must be .*_delete_=True'):
             LongTailIoUMetric(**{name: value})
     with pytest.raises(TypeError, match='`ignore` is no argument'):
@@ -121,6 +121,7 @@ def test_arguments_inherited_from_mmseg_bases():
 
 @pytest.mark.parametrize(('kwargs', 'error'), [
     (dict(ignore_index='255'), TypeError), (dict(ignore_index=True), TypeError), (dict(collect_device='tpu'), ValueError),
+    (dict(iou_metrics=['IoU']), ValueError), (dict(iou_metrics=[]), ValueError), (dict(beta=0), ValueError),
     (dict(stats=3), TypeError), (dict(stats={}), ValueError), (dict(stats=dict(pixels=[-1, 2])), ValueError)
 ])
 def test_bad_arguments(kwargs, error):
@@ -152,6 +153,14 @@ def test_table_in_the_log(log):
         ['bicyclist', 'tail', '0', '0.00', '-', '-', '-'],
     ]
     assert text.splitlines()[-1] == 'lowest IoU: car 0.00, pole 0.00, road 50.00'
+
+
+def test_all_classes_that_share_the_lowest_iou_are_named_from_the_rarest(log):
+    names = [f'c{c}' for c in range(16)]
+    label = [[0] * 20 + [1] * 9 + [c for c in range(2, 16) for _ in range(16 - c)]]
+    found = [[0] * 20 + [1] * 9 + [0] * sum(16 - c for c in range(2, 16))]
+    run(build(classes=names), [sample(found, label)])
+    assert log[0][1].splitlines()[-1] == ('lowest IoU: ' + ', '.join(f'c{c} 0.00' for c in range(15, 5, -1)) + ' and 4 more')
 
 
 def test_table_without_groups_is_ordered_by_pixels(log):

@@ -11,7 +11,7 @@ from mmengine.dataset import DefaultSampler
 from test_metric import STATS, build, random_samples, run
 from torch.utils.data import DataLoader
 
-from mmimb.metrics import long_tail_iou
+from mmimb import padding
 
 CASES = [dict(images=7, round_up=True), dict(images=7, round_up=False), dict(images=6, round_up=True),
          dict(images=1, round_up=True), dict(images=1, round_up=False)]
@@ -50,7 +50,7 @@ def test_every_image_counts_once(world_size, round_up, monkeypatch):
     for images in range(1, 10):
         total, count = 0, 0
         for rank in range(world_size):
-            for module in (mmengine_sampler, long_tail_iou):
+            for module in (mmengine_sampler, padding):
                 monkeypatch.setattr(module, 'get_dist_info', lambda rank=rank: (rank, world_size))
             metric = build()
             samples = random_samples(images, seed=images)

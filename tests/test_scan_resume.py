@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from support.scanning import build, leaf, write_pair
+from support.scanning import build, dense, leaf, write_pair
 
 from mmimb.scan.report import write_report
 from mmimb.scan.scan import finish, read_files
@@ -156,7 +156,7 @@ def test_only_what_is_missing_or_changed_is_read(small, tmp_path_factory) -> Non
     part = read_files(reader, 0, store=store)
     assert any(start <= 300 < stop for start, stop in read)
     assert all(start >= 256 for start, _ in read)
-    assert finish(part).per_image.dense(4)[300].tolist() == [0, 0, 0, 6]
+    assert dense(finish(part).per_image, 4)[300].tolist() == [0, 0, 0, 6]
     damaged = next(iter(store.folder.iterdir()))
     damaged.write_bytes(damaged.read_bytes()[:-40])
     assert finish(read_files(reader, 0, store=store)).stats == finish(part).stats

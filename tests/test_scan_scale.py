@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from support.scanning import build
+from support.scanning import build, dense
 
 from mmimb.scan import scan_dataset
 
@@ -51,7 +51,7 @@ def test_cityscapes_exactly(tmp_path) -> None:
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'))), 2)
     counts = rows[:, :CLASSES]
     assert scan.audit == {}
-    np.testing.assert_array_equal(scan.per_image.dense(CLASSES), counts)
+    np.testing.assert_array_equal(dense(scan.per_image, CLASSES), counts)
     np.testing.assert_array_equal(scan.per_image.ignored, rows[:, 255])
     assert scan.stats.pixels == tuple(counts.sum(0))
     assert scan.stats.images == tuple((counts > 0).sum(0))

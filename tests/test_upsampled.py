@@ -75,7 +75,7 @@ def test_other_shapes_and_labels_are_refused() -> None:
         with pytest.raises(ValueError, match=r'must have the shape \(N, H, W\) for \(N, C, h, w\) logits'):
             loss(logits, wrong, upsample=Upsample())
     for wrong in (weight[:1], weight.unsqueeze(1), weight[..., 0]):
-        with pytest.raises(ValueError, match=r'`weight` must have the shape of `target` \(2, 9, 12\), got '):
+        with pytest.raises(ValueError, match=r'`weight` must have the shape \(2, 9, 12\) of the pixels, got '):
             loss(logits, target, wrong, upsample=Upsample())
     for empty in ((logits[:, :, :0], target), (logits, target[:, :0])):
         with pytest.raises(ValueError, match='`logits` and `target` must not be empty'):
@@ -234,7 +234,8 @@ def test_losses_that_need_all_pixels_say_why() -> None:
     assert Ranked().obstacle == 'it chooses among all pixels of the batch'
     assert Own(reduction='none').obstacle.startswith("reduction='none'")
     reasons = {str(case): ROOT.build(dict(case.cfg)).obstacle for case in CASES}
-    assert {name for name, reason in reasons.items() if reason} == {*FULL, *(str(c) for c in CASES if not c.has_map)}
+    counted = {'LovaszLoss', 'LovaszLoss-sigmoid'}  # their errors are counted in strips first
+    assert {name for name, reason in reasons.items() if reason} == {*FULL, *(str(c) for c in CASES if not c.has_map)} - counted
 
 
 def test_formulas_are_functions_of_the_package() -> None:

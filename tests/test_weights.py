@@ -71,6 +71,14 @@ def test_corners_have_mean_one(scheme, cfg, counts) -> None:
     assert (weight[~occurs] == weight[occurs].max()).all()
 
 
+def test_the_suitable_beta_leaves_absent_classes_out() -> None:
+    """1 - 1 / the geometric mean of 8000 and 125, which is 1000; an absent class counted as 1 would make it 100."""
+    weight = EffectiveNumber(dict(pixels=[8000, 0, 125])).weight.numpy()
+    raw = np.array([0.001 / (1 - 0.999 ** 8000), 0.001 / (1 - 0.999 ** 125)])
+    np.testing.assert_allclose(weight[[0, 2]], raw / raw.mean(), rtol=1e-12)
+    assert weight[1] == weight.max()
+
+
 def test_a_collapse_is_reported_with_its_numbers() -> None:
     with pytest.warns(UserWarning, match=r'EffectiveNumber has no effect: .* factor of 1\.0000 only \(1, 1, '):
         EffectiveNumber(STATS, beta=0.9999)

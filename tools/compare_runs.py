@@ -10,6 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
+from mmimb.engine.process import run_tool
+from mmimb.printable import printable
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -21,7 +23,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     with one_line_errors():
         from rich.console import Console
@@ -42,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         Console(width=width).print(table)
     print(*verdict(runs), sep='\n\n')
     for path in files:
-        print(f'\nwrote {path}')
+        print(f'\nwrote {printable(path)}')
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

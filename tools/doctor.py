@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmimb.doctor.isolate import SECONDS, run_checks
 from mmimb.doctor.page import to_json, to_page, verdict
 from mmimb.engine.errors import one_line_errors
+from mmimb.engine.process import run_tool
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -24,6 +25,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
 
@@ -32,14 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f'\r{done} of {total} checks' if done < total else '\r' + ' ' * 20 + '\r')
             sys.stderr.flush()
 
-    try:
-        findings = run_checks(args.config, args.only, seconds=args.timeout, progress=progress)
-    except KeyboardInterrupt:
-        return 130
+    findings = run_checks(args.config, args.only, seconds=args.timeout, progress=progress)
     print((to_json if args.json else to_page)(findings))
     return int(verdict(findings) == 'failure')
 
 
 if __name__ == '__main__':
-    with one_line_errors():
-        sys.exit(main())
+    run_tool(main)

@@ -20,12 +20,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmimb.engine.errors import one_line_errors
-from mmimb.engine.process import end_with_launcher
+from mmimb.engine.process import run_tool
+from mmimb.printable import printable
+from mmimb.signals import Stopped
 from mmimb.stack import require_stack
 
-EXIT_FINDINGS, EXIT_INTERRUPTED = 3, 130
+EXIT_FINDINGS = 3
 STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 written, and something was found (one line for each '
-            'on stderr); 3 and nothing written: --strict, or no label at all; 130 interrupted')
+            'on stderr); 3 and nothing written: --strict, or no label at all; 75 stopped by SIGTERM or '
+            'SIGUSR1, 130 by SIGINT: --resume goes on')
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +73,12 @@ def merge_parser() -> argparse.ArgumentParser:
 def check_outputs(args: argparse.Namespace) -> tuple[str, dict] | None:
     """Return the scheme of --class-weight; mistakes are told before a long scan, not after it."""
     from mmimb.checks import whole_number
-    from mmimb.files import require_suffix
+    from mmimb.files import check_writable, require_suffix
     from mmimb.weights.export import read_scheme
 
     require_suffix('--html', args.html, '.html')
+    if args.html is not None:
+        check_writable('--html', args.html)
     in_parts = getattr(args, 'shard', None) is not None or getattr(args, 'launcher', 'none') != 'none'
     if (crops := getattr(args, 'crops', None)) is not None:
         whole_number('crops', crops, least=1)
@@ -106,9 +111,10 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
             part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
         with progress_bar('crop') as update:
             crops = None if args.crops is None else job.count_crops(args.crops, args.seed, args.workers, progress=update)
-    except KeyboardInterrupt:
-        print(f'interrupted; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except Stopped as stopped:
+        print(f'{stopped}; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
+        stopped.told = True
+        raise
     try:
         status = write(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
     except BadLabelsError:
@@ -141,24 +147,24 @@ def merge(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
 def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
           job: Any = None, crops: Any = None) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
-    from rich.console import Console
-
     from mmimb.files import write_files
     from mmimb.report import present, render, show
-    from mmimb.scan.audit import finding_lines, number_of_findings
+    from mmimb.scan.audit import add_crop_findings, finding_lines, number_of_findings
     from mmimb.scan.part import write_part
-    from mmimb.scan.report import describe_run, report_summary, report_table, write_report
+    from mmimb.scan.report import describe_run, write_report
     from mmimb.scan.scan import finish
     from mmimb.weights.export import scheme_weights, write_weights
 
     run = describe_run(seconds, getattr(args, 'workers', None))
     if not part.complete:
-        print('wrote', *write_part(part, out, run))
+        print('wrote', *map(printable, write_part(part, out, run)))
         print(f'this is a part, {len(part.records)} of {part.manifest.total} images, with {len(part.records.problems)} '
               'findings that `merge` will name; all are joined by: '
               'scan_dataset.py merge PART … --out FILE.json')
         return 0
     found = finish(part, strict=args.strict)
+    if crops is not None:
+        add_crop_findings(found.audit, found.stats, crops)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]
@@ -168,19 +174,17 @@ def write(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dic
     if args.html is not None:
         write_files({(page := Path(args.html)): render(source)})
         written.append(page)
-    Console().print(report_table(found.stats))
-    print(*report_summary(found.stats), sep='\n')
     show(source)
-    print('wrote', *written, flush=True)
-    problems = [] if crops is None else [f'crops: {problem}' for problem in crops.problems]
+    print('wrote', *map(printable, written), flush=True)
+    problems = [] if crops is None else [printable(f'crops: {problem}') for problem in crops.problems]
     findings = number_of_findings(found.audit) + len(problems)
     lines = [*finding_lines(found.audit), *problems, *([f'{findings} findings'] if findings else [])]
     print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
     return EXIT_FINDINGS if findings else 0
 
 
+@one_line_errors()
 def main() -> int:
-    end_with_launcher()
     require_stack()
     from mmimb.scan import BadLabelsError
 
@@ -190,11 +194,11 @@ def main() -> int:
     try:
         return merge(args, scheme) if merging else scan(args, scheme)
     except BadLabelsError as error:
-        print(*error.problems, f'error: {error}; nothing was written', sep='\n', file=sys.stderr)
+        lines = [*error.problems, f'error: {error}; nothing was written']
+        print(*map(printable, lines), sep='\n', file=sys.stderr)
         return EXIT_FINDINGS
 
 
 if __name__ == '__main__':
     warnings.filterwarnings('ignore', module='mmengine|mmcv|mmseg|torch')
-    with one_line_errors():
-        sys.exit(main())
+    run_tool(main)

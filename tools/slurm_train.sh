@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train under slurm, one task per GPU:
 #   tools/slurm_train.sh PARTITION JOB_NAME CONFIG [WORK_DIR] [arguments of train.py]
-# Environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS, PYTHON.
+# Environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS, MASTER_PORT (default: from the id of the job), PYTHON.
 # A job that may be preempted, with two minutes of grace time; slurm.conf's RequeueExit=75 queues it again:
 #   sbatch --requeue --signal=USR1@120 --wrap='tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR --resume' ...
 set -euo pipefail

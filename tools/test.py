@@ -24,6 +24,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--tta', action='store_true', help="average the predictions for the views of the config's tta_pipeline")
     parser.add_argument('--low-memory', action='store_true', help='predict class maps without full-resolution logits, whatever '
                         'the head (a LossHead does it by itself); not with options that need the scores of all classes')
+    parser.add_argument('--allow-mismatch', action='store_true', help='test a checkpoint although its decode head does not fit '
+                        'the config: the parameters that do not keep their random values')
     add_common_arguments(parser)
     return parser.parse_args()
 

@@ -4,8 +4,4 @@ weight = dict(type='mmimb.DifficultyBalanced', num_classes=11)
 model = dict(
     decode_head=dict(loss_decode=dict(class_weight=weight)),
     auxiliary_head=dict(loss_decode=dict(class_weight=weight)))
-custom_hooks = [
-    dict(type='mmimb.PlainCheckpointHook'),
-    dict(type='mmimb.PreemptionHook'),
-    dict(type='mmimb.ClassWeightHook', source='train', interval=10),
-]
+custom_hooks = [dict(type='mmimb.ClassWeightHook', source='train', interval=10)]  # tools/train.py adds its other hooks

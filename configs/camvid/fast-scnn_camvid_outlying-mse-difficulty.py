@@ -6,8 +6,4 @@ model = dict(
     decode_head=dict(loss_decode=dict(class_weight=weight)),
     auxiliary_head=dict(loss_decode=dict(class_weight=weight)))
 holdout = dict(dataset=_base_.val_dataloader.dataset)
-custom_hooks = [
-    dict(type='mmimb.PlainCheckpointHook'),
-    dict(type='mmimb.PreemptionHook'),
-    dict(type='mmimb.ClassWeightHook', source='holdout', interval=100, dataloader=holdout),
-]
+custom_hooks = [dict(type='mmimb.ClassWeightHook', source='holdout', interval=100, dataloader=holdout)]  # tools/train.py adds its other hooks

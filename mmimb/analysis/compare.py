@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..printable import printable
 from .runs import Run, class_order, group_names
 
 EQUAL = 0.005  # percent points: scores come with two decimals
@@ -30,7 +31,7 @@ def verdict(runs: Sequence[Run]) -> list[str]:
         parts = [_classes(run, base, class_order(runs)), _means(run, base, groups), _trust(run, base, groups)]
         lines.append(f'{run.name} against {base.name}: ' + ' '.join(parts))
     lines.extend(line for run in runs for line in _notes(run, base))
-    return lines or [f'{base.name} is alone: name a second run to compare it with.']
+    return [printable(line) for line in lines or [f'{base.name} is alone: name a second run to compare it with.']]
 
 
 def _classes(run: Run, base: Run, order: dict[str, str]) -> str:
@@ -68,6 +69,9 @@ def _word(gain: float) -> str:
 
 
 def _trust(run: Run, base: Run, groups: Sequence[str]) -> str:
+    if None not in base.checkpoints and base.checkpoints and set(run.checkpoints) == set(base.checkpoints):
+        same = 'checkpoint' if len(base.checkpoints) == 1 else 'checkpoints'
+        return f'Both tested the same {same}: only how they were tested differs; another training may gain more or less.'
     single = [r.name for r in (run, base) if len(r.seeds) < 2]
     if single:
         return f'One seed proves nothing ({" and ".join(single)}): the same training with another seed may turn this round.'

@@ -24,6 +24,8 @@ class Run:
         groups: Class names by group, from frequent to rare; empty if unknown.
         values: ``(n,)`` percent for every key, one entry per seed, NaN where undefined.
         seeds: Seed of every file, None where the file names none.
+        checkpoints: Checkpoint of every file, None where the file names none.
+        model_classes: Class names that the model was trained on, empty if unknown.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Run:
     groups: Mapping[str, tuple[str, ...]]
     values: Mapping[str, np.ndarray]
     seeds: tuple[int | None, ...]
+    checkpoints: tuple[str | None, ...] = ()
+    model_classes: tuple[str, ...] = ()
 
     def defined(self, key: str) -> np.ndarray:
         """Return the ``(k,)`` values of ``key`` that are defined, k <= n."""
@@ -68,6 +72,9 @@ def load_runs(specs: Sequence[str]) -> list[Run]:
         runs.append(_load_run(name, files.split(',')))
     for run in runs:
         _require_same('classes', run.classes, runs[0].classes, where=f'{run.name} and {runs[0].name}')
+    known = [run for run in runs if run.model_classes]
+    for run in known:
+        _require_same('model_classes', run.model_classes, known[0].model_classes, where=f'{run.name} and {known[0].name}')
     with_groups = [run for run in runs if run.groups]
     for run in with_groups:
         first = with_groups[0]
@@ -97,9 +104,14 @@ def _load_run(name: str, files: Sequence[str]) -> Run:
     for file, result in zip(files, results, strict=True):
         _require_same('classes', result['classes'], first['classes'], where=f'{file} and {files[0]}')
         _require_same('groups', _as_sets(result['groups']), _as_sets(first['groups']), where=f'{file} and {files[0]}')
+    trained = next((result['model_classes'] for result in results if result['model_classes']), ())
+    for file, result in zip(files, results, strict=True):
+        if result['model_classes']:
+            _require_same('model_classes', result['model_classes'], trained, where=f'{file} and another of {name}')
     keys = list(dict.fromkeys(key for result in results for key in result['metrics']))
     values = {key: np.array([result['metrics'].get(key, math.nan) for result in results]) for key in keys}
-    return Run(name, first['classes'], first['groups'], values, tuple(result['seed'] for result in results))
+    return Run(name, first['classes'], first['groups'], values, tuple(result['seed'] for result in results),
+               tuple(result['checkpoint'] for result in results), trained)
 
 
 def _load_file(file: str) -> dict[str, Any]:
@@ -122,7 +134,11 @@ def _load_file(file: str) -> dict[str, Any]:
     grouped = [c for members in groups.values() for c in members]
     if len(set(grouped)) != len(grouped) or not set(grouped) <= set(classes):
         raise ValueError(f'{file}: `groups` must hold names of `classes`, each at most once, got {groups!r}')
-    return {'classes': classes, 'groups': groups, 'seed': seed, 'metrics': _metrics(file, data['metrics'], classes)}
+    trained = _names(file, 'model_classes', data.get('model_classes', []), empty=True)
+    checkpoint = data.get('checkpoint')
+    return {'classes': classes, 'model_classes': trained, 'groups': groups, 'seed': seed,
+            'metrics': _metrics(file, data['metrics'], classes),
+            'checkpoint': checkpoint if isinstance(checkpoint, str) else None}
 
 
 def _names(file: str, key: str, names: Any, *, empty: bool = False) -> tuple[str, ...]:
@@ -143,7 +159,7 @@ def _metrics(file: str, metrics: Mapping[str, Any], classes: Sequence[str]) -> d
         if dot and name not in classes:
             raise ValueError(f'{file}: `{key}` must be of one of `classes`, got {name!r}')
         undefined = value is None or (isinstance(value, float) and math.isnan(value))
-        if undefined and key not in OVERALL and kind != 'IoU':
+        if undefined and key not in OVERALL:
             scores[key] = math.nan
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
             raise ValueError(f'{file}: `{key}` must be a number in [0, 100], got {value!r}')

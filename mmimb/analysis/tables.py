@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from ..printable import printable
 from .compare import difference, signed
 from .runs import OVERALL, Run, class_order, group_names
 
@@ -48,7 +49,7 @@ def _overall(runs: Sequence[Run]) -> Table:
     several = any(len(run.seeds) > 1 for run in runs)
     table = _empty('Means in percent' + (', ± sample standard deviation over the seeds' if several else ''), ['mean of'], runs)
     for key in [*OVERALL, *(f'mIoU_{name}' for name in group_names(runs))]:
-        table.add_row(key, *_cells(runs, key))
+        table.add_row(Text(printable(key)), *_cells(runs, key))
     table.add_section()
     table.add_row('seeds', *(str(len(run.seeds)) for run in runs))
     return table
@@ -63,7 +64,7 @@ def _per_class(runs: Sequence[Run]) -> Table:
         if group != before:
             table.add_section()
             before = group
-        table.add_row(Text(c), Text(group or '-'), *_cells(runs, f'IoU.{c}'))
+        table.add_row(Text(printable(c)), Text(printable(group or '-')), *_cells(runs, f'IoU.{c}'))
     return table
 
 
@@ -72,7 +73,7 @@ def _empty(title: str, columns: Sequence[str], runs: Sequence[Run]) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     for name in [*(run.name for run in runs), *(f'{run.name} - {runs[0].name}' for run in runs[1:])]:
-        table.add_column(Text(name), justify='right', no_wrap=True)
+        table.add_column(Text(printable(name)), justify='right', no_wrap=True)
     return table
 
 

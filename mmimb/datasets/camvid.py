@@ -15,8 +15,8 @@ VOID = 11
 class CamVidDataset(BaseSegDataset):
     """CamVid in the layout that ``tools/dataset_converters/camvid.py`` writes.
 
-    The lists of a split name files of another split's folder where they are subsets: ``fit.txt`` and ``dev.txt`` divide the
-    training images, so ``ann_file='fit.txt', data_prefix=dict(img_path='images/train', seg_map_path='annotations/train')``.
+    ``fit.txt`` and ``dev.txt`` divide the training images, whose files stay in the folders of ``train``:
+    ``ann_file='fit.txt', data_prefix=dict(img_path='images/train', seg_map_path='annotations/train')``.
 
     The label files hold 0 to 10 and 11 for void, which becomes 255 here; ``metainfo=dict(classes=(...))`` selects or reorders
     classes as in any dataset of mmseg.

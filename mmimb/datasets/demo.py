@@ -16,7 +16,7 @@ from PIL import Image
 from ..registry import DATASETS
 from .demo_scene import draw_scene
 
-VERSION = 1  # of what is drawn: raise it with every change of the scenes
+VERSION = 1  # of the scenes: raise it with every change of what is drawn
 MARKER = 'demo.json'
 OWN = ('images', 'annotations', 'classes.txt', MARKER)
 DEMO_CLASSES = ('road', 'building', 'sky', 'vegetation', 'car', 'person', 'sign', 'bicycle')
@@ -107,7 +107,7 @@ def _check_only_own(out: Path) -> None:
 def _marker(out: Path) -> dict[str, object]:
     try:
         data = json.loads((out / MARKER).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) and 'digest' in data else {}
 

@@ -1,4 +1,4 @@
-"""What the demo scenes are painted on: an image and its labels at twice the final size; numpy only."""
+"""The canvas of a demo scene: an image and its labels at twice the final size; numpy only."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,15 +1,16 @@
 """Is the dataset where the config says, in the layout that its class reads? Asked before anything is built."""
 from __future__ import annotations
 
-import inspect
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
-ARGUMENTS = {'data_root': None, 'ann_file': '', 'data_prefix': None, 'img_suffix': '.jpg', 'seg_map_suffix': '.png',
-             'backend_args': None}
+from .image_list import read_list
+
+LOOKED_AT = 500  # files of a folder, where those that are wanted are not there
 FOLDERS = {'img_path': 'img_suffix', 'seg_map_path': 'seg_map_suffix'}
 
 
@@ -27,6 +28,7 @@ class _Entry:
     shown: str  # below the data root
     argument: str
     state: str
+    hint: str = ''
 
     @property
     def found(self) -> bool:
@@ -34,41 +36,34 @@ class _Entry:
 
 
 def check_layout(dataset_cfg: Mapping[str, Any], where: str = 'train_dataloader.dataset') -> None:
-    """Check folders, lists and file names of an mmseg dataset config, or of all inside wrappers, before it is built.
+    """Check folders, lists and file names of an mmseg dataset config, or of all inside wrappers, before its files are listed.
 
     Checked are ``data_root``, ``ann_file``, the folders of ``data_prefix``, and that the images of the list have files under
-    the suffixes of the dataset's class; not each file, which is the scanner's work. Datasets that list their files in
-    their own way and remote ones (``backend_args``) are passed over.
+    the suffixes of the dataset; not each file, which is the scanner's work. What a class decides in its constructor counts:
+    the dataset is built with ``lazy_init`` and asked. Labels are wanted where the pipeline loads them. Datasets that list their
+    files in their own way and remote ones (``backend_args``) are passed over.
 
     Raises:
         LayoutError: Something is missing; a ``FileNotFoundError`` whose ``detail`` shows the expected tree.
         ValueError: The dataset has no label folder at all, or its list is empty.
     """
-    for cfg in _leaf_cfgs(dataset_cfg):
-        arguments = _arguments(cfg)
-        if arguments is None or arguments['backend_args']:
+    for cfg in leaf_cfgs(dataset_cfg):
+        dataset = unlisted_dataset(cfg)
+        if dataset is None or dataset.backend_args or not lists_files_as_mmseg(type(dataset)):
             continue
-        root = str(arguments['data_root'] or '')
-        entries = _entries(arguments, root, where)
+        root = str(dataset.data_root or '')
+        entries = _entries(dataset, root, where, with_labels=_loads_labels(cfg.get('pipeline')))
         missing = [entry for entry in entries if not entry.found]
         if missing:
-            name = getattr(cfg['type'], '__name__', cfg['type'])
-            raise LayoutError(f'`{where}` must find the files of {name} at its `data_root`, '
-                              f'got {", ".join(f"{e.state}: {e.path}" for e in missing)}', _tree(root, entries))
+            raise LayoutError(f'`{where}` must find the files of {type(dataset).__name__} at its `data_root`, '
+                              f'got {", ".join(f"{e.state}: {e.path}{e.hint}" for e in missing)}', _tree(root, entries))
 
 
-def _leaf_cfgs(cfg: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    parts = cfg.get('datasets', [cfg['dataset']] if 'dataset' in cfg else None)
-    if parts is None:
-        yield cfg
-    else:
-        for part in parts if isinstance(parts, Sequence) else [parts]:
-            if isinstance(part, Mapping):
-                yield from _leaf_cfgs(part)
+def unlisted_dataset(cfg: Mapping[str, Any]) -> Any:
+    """Return the ``BaseSegDataset`` of a leaf config with all its settings, before it lists its files.
 
-
-def _arguments(cfg: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the dataset will use, with the defaults of its class; None for one that lists its files itself."""
+    None for other classes, and for one that cannot be built like that: its real building will say why.
+    """
     from mmseg.datasets import BaseSegDataset
     from mmseg.registry import DATASETS
 
@@ -78,41 +73,59 @@ def _arguments(cfg: Mapping[str, Any]) -> dict[str, Any] | None:
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return None
-    if getattr(cls, 'load_data_list', None) is not BaseSegDataset.load_data_list:
-        return None
-    values = dict(ARGUMENTS)
-    for base in reversed(cls.__mro__):
-        if '__init__' in vars(base):
-            for parameter in inspect.signature(base.__init__).parameters.values():  # type: ignore[misc]
-                if parameter.name in values and parameter.default is not parameter.empty:
-                    values[parameter.name] = parameter.default
-    return {**values, **{key: cfg[key] for key in ARGUMENTS if key in cfg}}
+    arguments = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
+    dataset: Any = object.__new__(cls)
+    try:
+        dataset.__init__(**{**arguments, 'pipeline': [], 'lazy_init': True})
+    except Exception:  # of a class that looks for its own files, too, after all is set
+        return dataset if hasattr(dataset, 'pipeline') else None
+    return dataset
 
 
-def _entries(arguments: Mapping[str, Any], root: str, where: str) -> list[_Entry]:
-    prefix = dict(arguments['data_prefix'] or {})
-    if not isinstance(prefix.get('seg_map_path'), str):
-        raise ValueError(f'`{where}.data_prefix` must have `seg_map_path`, got {prefix!r}')
+def lists_files_as_mmseg(cls: type) -> bool:
+    """Whether a dataset class lists its files by ``ann_file`` and ``data_prefix`` as ``BaseSegDataset`` does."""
+    from mmseg.datasets import BaseSegDataset
+
+    return getattr(cls, 'load_data_list', None) is BaseSegDataset.load_data_list
+
+
+def leaf_cfgs(cfg: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the dataset configs inside wrappers that repeat, join or mix."""
+    parts = cfg.get('datasets', [cfg['dataset']] if 'dataset' in cfg else None)
+    if parts is None:
+        yield cfg
+    else:
+        for part in parts if isinstance(parts, Sequence) else [parts]:
+            if isinstance(part, Mapping):
+                yield from leaf_cfgs(part)
+
+
+def _loads_labels(pipeline: Any) -> bool:
+    """Whether a pipeline loads something else than images; a class that brings its own pipeline counts as loading labels."""
+    if not isinstance(pipeline, Sequence):
+        return True
+    kinds = [step.get('type', '') if isinstance(step, Mapping) else type(step) for step in pipeline]
+    names = [kind if isinstance(kind, str) else getattr(kind, '__name__', '') for kind in kinds]
+    return not names or any('Load' in name and 'LoadImage' not in name for name in names)
+
+
+def _entries(dataset: Any, root: str, where: str, *, with_labels: bool) -> list[_Entry]:
+    folders = {key: dataset.data_prefix.get(key) for key in FOLDERS}
+    if with_labels and not isinstance(folders['seg_map_path'], str):
+        raise ValueError(f'`{where}.data_prefix` must have `seg_map_path`, got {dataset.data_prefix!r}')
     entries: list[_Entry] = []
-    stems: list[str] | _Walk | None = None
-    listed = str(arguments['ann_file'] or '')
-    if listed and not os.path.isdir(_join(root, listed)):
-        path = _join(root, listed)
-        entries.append(_Entry(path, listed, 'ann_file', 'found' if os.path.isfile(path) else 'missing'))
-        if entries[0].found:
-            stems = [line.strip() for line in Path(path).read_text(encoding='utf-8').splitlines() if line.strip()]
-            if not stems:
-                raise ValueError(f'`{where}.ann_file` must list at least one image, got the empty file {path!r}')
-    folders = {key: _join(root, str(prefix.get(key) or '')) for key in FOLDERS}
-    image_suffix = str(arguments['img_suffix'])
-    if stems is None:
-        stems = _Walk(folders['img_path'], image_suffix)
-    for key, suffix_key in FOLDERS.items():
-        suffix = str(arguments[suffix_key])
-        shown = f'{str(prefix.get(key) or ".").rstrip("/")}/*{suffix}'
-        state = _state(folders[key], suffix, stems, listing=key == 'img_path' and isinstance(stems, _Walk))
-        entries.append(_Entry(f'{folders[key]}/*{suffix}' if 'folder' not in state else folders[key], shown,
-                              f'data_prefix.{key}', state))
+    path = str(dataset.ann_file or '')
+    stems: Iterable[str]
+    if path and not os.path.isdir(path):
+        entries.append(_Entry(path, _below(path, root), 'ann_file', 'found' if os.path.isfile(path) else 'missing'))
+        stems = read_list(path, f'{where}.ann_file') if entries[0].found else []
+    else:
+        stems = _Walk(folders['img_path'] or '', dataset.img_suffix)
+    for key in FOLDERS if with_labels else ('img_path', ):
+        folder, suffix = (folders[key] or '').rstrip('/'), getattr(dataset, FOLDERS[key])
+        state = _state(folder, suffix, stems, listing=key == 'img_path' and isinstance(stems, _Walk))
+        shown, path = f'{_below(folder, root) or "."}/*{suffix}', f'{folder}/*{suffix}' if os.path.isdir(folder) else folder
+        entries.append(_Entry(path, shown, f'data_prefix.{key}', state, _hint(folder, suffix, stems, state)))
     return entries
 
 
@@ -143,6 +156,19 @@ def _state(folder: str, suffix: str, stems: Iterable[str], *, listing: bool) -> 
     return f'no file of any image (such as {first}{suffix})'
 
 
+def _hint(folder: str, suffix: str, stems: Iterable[str], state: str) -> str:
+    """Return what is there in place of the files that are wanted, if anything."""
+    if state == 'found' or not os.path.isdir(folder):
+        return ''
+    first = next(iter(stems), None)
+    if first is not None and os.path.isfile(os.path.join(folder, first)):
+        return f' (the list must name {first} without its extension)'
+    names = islice((name for _, _, files in os.walk(folder) for name in files if not name.startswith('.')), LOOKED_AT)
+    endings = Counter(os.path.splitext(name)[1] for name in names if not name.endswith(suffix))
+    found = ' and '.join(f'*{ending}' for ending, _ in endings.most_common(2) if ending)
+    return f' (but there are {found})' if found else ''
+
+
 def _tree(root: str, entries: Sequence[_Entry]) -> str:
     state = 'found' if os.path.isdir(root or '.') else 'MISSING'
     width = max(len(entry.shown) for entry in entries) + 4
@@ -154,5 +180,7 @@ def _tree(root: str, entries: Sequence[_Entry]) -> str:
     return '\n'.join(lines)
 
 
-def _join(root: str, path: str) -> str:
-    return path if os.path.isabs(path) or not root else os.path.join(root, path).rstrip('/')
+def _below(path: str, root: str) -> str:
+    """Return a path as the config names it: without the data root that the dataset has put before it."""
+    root = root.rstrip('/')
+    return '' if root and path == root else path.removeprefix(f'{root}/') if root else path

@@ -1,1 +1,1 @@
-"""Is this environment sound? Every check is executed, each apart from the others; nothing here needs more than Python."""
+"""Is this environment sound? Every check runs in a process of its own. Nothing here needs more than Python itself."""

@@ -1,4 +1,4 @@
-"""What a check is and what it finds."""
+"""A check and its answer."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """A question to the environment.
+    """A check of the environment.
 
     Args:
         name: As it is shown.

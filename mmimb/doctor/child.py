@@ -1,4 +1,4 @@
-"""The process in which checks run: it may crash without harm to the one that asked for them."""
+"""The process in which checks run, so that a crash does not end the doctor."""
 from __future__ import annotations
 
 import faulthandler
@@ -27,7 +27,7 @@ def run_child(names: Sequence[str]) -> None:
     faulthandler.enable()
     warnings.simplefilter('ignore')
     with os.fdopen(os.dup(1), 'w', encoding='utf-8') as out:
-        os.dup2(2, 1)  # whatever a package prints is no answer
+        os.dup2(2, 1)  # keeps what packages print out of the answers
         load_checks()
         for name in names:
             out.write(json.dumps({'start': name}) + '\n')
@@ -38,7 +38,7 @@ def run_child(names: Sequence[str]) -> None:
             out.flush()
         sys.stderr.flush()
         out.flush()
-        os._exit(0)  # a broken package may hang or crash as the interpreter is taken down
+        os._exit(0)  # a broken package may hang or crash while the interpreter exits
 
 
 def _ask(name: str) -> Answer:
@@ -47,6 +47,6 @@ def _ask(name: str) -> Answer:
         return Answer(*check.ask())
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit of a package, too
+    except BaseException as error:  # also SystemExit from a package
         text = ' '.join(str(error).split()) or 'no message'
         return Answer(FAILURE, f'{type(error).__name__}: {text[:400]}', check.fix)

@@ -12,10 +12,12 @@ def config() -> Answer:
     path = os.environ.get(CONFIG)
     if not path:
         return Answer(OK, 'none was given')
+    from ..engine.check_classes import check_classes
     from ..engine.check_losses import check_losses
     from ..engine.config import TRAIN_KEYS, check_datasets, read_config
     from ..engine.embed_stats import embed_stats
     from ..engine.errors import EXPECTED, describe
+    from ..engine.evaluators import check_evaluators
     from ..scan.build import build_split
     seen: list[str] = []
     try:
@@ -30,9 +32,10 @@ def config() -> Answer:
                     dataset[0]
             notices = embed_stats(cfg)
             check_losses(cfg)
+            notices += check_classes(cfg) + check_evaluators(cfg)
     except (*EXPECTED, KeyError, AssertionError, RuntimeError) as error:
         detail = getattr(error, 'detail', '')
         return Answer(FAILURE, f'{path}: {describe(error)}', ' '.join(str(detail).split()) or 'correct the config or the path')
     if notices:
-        return Answer(WARNING, f'{path}: {"; ".join(notices)}', 'python tools/scan_dataset.py CONFIG --out REPORT')
+        return Answer(WARNING, f'{path}: {"; ".join(notices)}', 'look at the places that are named')
     return Answer(OK, f'{path}: {", ".join(seen)}, one of each loaded; statistics and losses fit')

@@ -1,4 +1,4 @@
-"""Running checks in other processes, so that one that crashes, hangs or leaves does not end the others."""
+"""Running checks in other processes, so that one that crashes, hangs or exits does not end the others."""
 from __future__ import annotations
 
 import json

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
+from ..printable import printable
 from .check import FAILURE, OK, WARNING, Finding
 
 SHOWN = {OK: 'ok', WARNING: 'warning', FAILURE: 'FAILURE'}
@@ -36,7 +37,7 @@ def to_page(findings: Sequence[Finding]) -> str:
             lines.append(f'{indent}fix: {finding.fix}')
     packages = ', '.join(f'{name} {number}' for name, number in versions().items())
     lines += ['', *textwrap.wrap(f'installed: {packages}', WIDTH, break_long_words=False, break_on_hyphens=False), '```']
-    return _without_home('\n'.join(lines))
+    return _without_home('\n'.join(map(printable, lines)))
 
 
 def to_json(findings: Sequence[Finding]) -> str:

@@ -1,1 +1,1 @@
-"""Running things: what tools/train.py and tools/test.py do besides parsing arguments; import the modules directly."""
+"""What training and testing do besides parsing arguments. Import the modules directly."""

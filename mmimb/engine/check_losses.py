@@ -1,13 +1,14 @@
-"""The losses of a config are tried before a run writes anything."""
+"""Building the losses of a config once, so that a wrong one is refused before a run writes anything."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ..nodes import loss_decodes
 from .errors import EXPECTED, describe
 
-BUILT = ('mmimb', 'mmseg')  # their losses do nothing but keep their arguments; others may load a network, say
+BUILT = ('mmimb', 'mmseg')  # building their losses has no side effects; that of others may, for example, load a network
 
 
 def check_losses(cfg: Any) -> None:
@@ -19,8 +20,8 @@ def check_losses(cfg: Any) -> None:
         ValueError, TypeError, OSError, ImportError: A loss is unknown or refuses its arguments, or an OHEM sampler ranks
             pixels by a loss that has no value per pixel. The message begins with the place in the config.
     """
-    heads = list(_heads(cfg.get('model'), 'model'))
-    if not heads:
+    losses = list(loss_decodes(cfg.get('model')))
+    if not losses:
         return
     from mmengine.registry import init_default_scope
     from mmseg.utils import register_all_modules
@@ -28,28 +29,12 @@ def check_losses(cfg: Any) -> None:
     from .. import registry  # noqa: F401  (registers the scope)
     register_all_modules(init_default_scope=False)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    for path, head in heads:
-        losses = head['loss_decode']
-        several = isinstance(losses, (list, tuple))
-        for index, loss in enumerate(losses if several else [losses]):
-            place = f'{path}.loss_decode' + (f'[{index}]' if several else '')
-            try:
-                _check_ranking(_build(loss), head.get('sampler'))
-            except Exception as error:  # whatever a loss does with arguments that it does not expect
-                kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
-                raise kind(f'{place}: {describe(error)}') from error
-
-
-def _heads(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    if isinstance(node, Mapping):
-        if node.get('loss_decode') is not None:
-            yield path, node
-        for key, value in node.items():
-            if key != 'loss_decode':
-                yield from _heads(value, f'{path}.{key}')
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from _heads(value, f'{path}[{index}]')
+    for place, head, loss in losses:
+        try:
+            _check_ranking(_build(loss), head.get('sampler'))
+        except Exception as error:  # a loss may raise anything for arguments that it does not expect
+            kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
+            raise kind(f'{place}: {describe(error)}') from error
 
 
 def _build(loss: Any) -> Any:
@@ -61,12 +46,12 @@ def _build(loss: Any) -> Any:
     if kind is not None and str(getattr(kind, '__module__', '')).split('.')[0] not in BUILT:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the head will give them
+        warnings.simplefilter('ignore')  # the head builds the loss again and warns then
         return MODELS.build(loss)
 
 
 def _check_ranking(loss: Any, sampler: Any) -> None:
-    """Refuse a loss without a value per pixel under a sampler that ranks pixels by it. Our losses say what they have."""
+    """Refuse a loss of mmimb without a value per pixel under an OHEM sampler, which ranks pixels by it."""
     if not isinstance(sampler, Mapping) or sampler.get('thresh') is not None or not hasattr(loss, 'checked_reduction'):
         return
     kind = sampler.get('type')

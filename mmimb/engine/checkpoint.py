@@ -1,9 +1,11 @@
-"""Checkpoints from elsewhere can run code when they are loaded: which ones the tools load, and what a resume starts from."""
+"""Which checkpoints are loaded (a pickle can run code), and which one a run is resumed from."""
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ import torch
 
 FORCE_SAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 FORCE_UNSAFE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+ARCHIVE, PICKLE = b'PK\x03\x04', b'\x80'  # how files of torch.save begin: since 1.6, and before
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE)
 TRUST = 'loading such a file can run code; if you know who made it, pass --trust-checkpoint'
 
 
@@ -31,46 +35,83 @@ class UntrustedCheckpointError(CheckpointError):
 def set_trust(trust: bool) -> None:
     """Decide for the whole process, and for the stack's own calls, whether ``torch.load`` may unpickle anything.
 
-    onedl-mmengine otherwise loads unsafely, after a warning, what does not load safely.
+    Without this, onedl-mmengine loads a file that is not plain data unsafely, after a mere warning.
     """
     os.environ.pop(FORCE_SAFE if trust else FORCE_UNSAFE, None)
     os.environ[FORCE_UNSAFE if trust else FORCE_SAFE] = '1'
 
 
-def inspect_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
-    """Return what a local checkpoint holds, with tensors on ``meta``: no weights are read, nothing of it is executed.
+def inspect_checkpoint(path: str | Path, *, trust: bool = False, complete: bool = True) -> dict[str, Any]:
+    """Return the content of a local checkpoint with tensors on ``meta``; no code of it runs.
 
     Args:
         path: The file.
-        trust: Load whatever it is; then its code does run.
+        trust: Load any pickle, which may run code.
+        complete: Read all of it, and hold it against its checksums; False for a file that has been through this already.
 
     Raises:
-        DamagedCheckpointError: It is missing, truncated or no checkpoint.
+        DamagedCheckpointError: It is missing, truncated, changed or no checkpoint.
         UntrustedCheckpointError: It does not load under plain ``weights_only=True``.
+        OSError: It cannot be read, which says nothing about what it holds.
     """
     shown = str(path)
     if not os.path.isfile(path):
         raise DamagedCheckpointError(f'`checkpoint` must be an existing file, got {shown!r}')
     try:
-        content = torch.load(path, map_location='meta', weights_only=not trust)
+        if complete:
+            _check_bytes(path, trust)
+        content = torch.load(path, map_location='cpu' if complete else 'meta', weights_only=not trust)
     except pickle.UnpicklingError as error:
         raise UntrustedCheckpointError(f'`checkpoint` must hold tensors and plain data only, got {shown!r}'
                                        f'{_unsafe_names(path)}; {TRUST}') from error
-    except PermissionError:
-        raise
     except Exception as error:  # a damaged archive raises RuntimeError or OSError, a damaged pickle nearly anything
+        if _unreadable(error):
+            raise
         reason = ' '.join(str(error).split())[:80]
         raise DamagedCheckpointError(f'`checkpoint` must be a complete file of torch.save, got {shown!r} '
                                      f'({type(error).__name__}: {reason})') from error
     if not isinstance(content, Mapping):
         raise DamagedCheckpointError(f'`checkpoint` must hold a dict, got {shown!r} holding a {type(content).__name__}')
-    return dict(content)
+    return {key: _without_data(value) for key, value in content.items()}
+
+
+def _check_bytes(path: str | Path, trust: bool) -> None:
+    """Raise an error if a file is none of ``torch.save``, or an archive in which a checksum does not fit.
+
+    torch writes the checksums and does not read them. Its format before 1.6, a plain pickle, has none.
+    """
+    with open(path, 'rb') as file:
+        start = file.read(4)
+    if start.startswith(ARCHIVE[:2]):
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+        if wrong is not None:
+            raise ValueError(f'the checksum of {wrong} does not fit')
+    elif not start.startswith(PICKLE) and not trust:
+        raise ValueError(f'it begins with {start!r}')
+
+
+def _without_data(node: Any) -> Any:
+    if isinstance(node, torch.Tensor):
+        return node.to('meta')
+    if isinstance(node, Mapping):
+        return {key: _without_data(value) for key, value in node.items()}
+    if type(node) in (list, tuple):
+        return type(node)(_without_data(value) for value in node)
+    return node
+
+
+def _unreadable(error: BaseException) -> bool:
+    """Tell whether the machine is at fault, not the file."""
+    if isinstance(error, OSError):
+        return error.errno in UNREADABLE
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def check_named_checkpoints(cfg: Mapping[str, Any], *, trust: bool) -> None:
     """Inspect the local files that a config starts from: ``load_from`` and pretrained weights in the model.
 
-    A file that does not exist is left to the stack, and so are URLs: what they deliver falls under :func:`set_trust`.
+    Missing files and URLs are left to the stack; :func:`set_trust` holds for what a URL delivers.
     """
     names = [cfg.get('load_from'), *_pretrained(cfg.get('model'))]
     for name in names:
@@ -82,7 +123,8 @@ def find_resume(work_dir: str | Path, pattern: str = r'(?:iter|epoch)_(\d+)\.pth
                 trust: bool = False) -> tuple[str | None, list[str]]:
     """Return the checkpoint to resume from, and warnings.
 
-    That is the one which ``last_checkpoint`` names, else, if it is damaged or missing, the newest good one beside it.
+    That is the one which ``last_checkpoint`` names, else, if it is damaged or missing, the newest good one beside it. All of a
+    file is read for that.
 
     Args:
         work_dir: Where the run wrote its checkpoints.
@@ -90,24 +132,24 @@ def find_resume(work_dir: str | Path, pattern: str = r'(?:iter|epoch)_(\d+)\.pth
         trust: As for :func:`inspect_checkpoint`.
 
     Returns:
-        ``(None, warnings)`` if the run has not saved anything yet.
+        ``(None, warnings)`` if the run has not saved anything yet, or nothing that is good: a kill in the first save must not
+        keep the run from ever starting again.
 
     Raises:
-        DamagedCheckpointError: There are checkpoints, but none is good.
         UntrustedCheckpointError: The one to take is no plain data.
     """
-    work_dir, warnings, damage = Path(work_dir), [], None
+    work_dir, warnings = Path(work_dir), []
     for path in _candidates(work_dir, pattern):
         try:
             inspect_checkpoint(path, trust=trust)
         except DamagedCheckpointError as error:
-            damage = damage or error
             warnings.append(f'{error}; trying the one before')
             continue
+        if warnings:
+            warnings.append(f'resuming from {str(path)!r}')
         return str(path), warnings
-    if damage is not None:
-        raise damage
-    return None, [f'nothing to resume in {str(work_dir)!r}: the run starts at the beginning']
+    return None, [*warnings, f'nothing {"complete " if warnings else ""}to resume in {str(work_dir)!r}: '
+                             'the run starts at the beginning']
 
 
 @contextmanager
@@ -148,7 +190,7 @@ def _pretrained(node: Any) -> Iterator[Any]:
 
 
 def _unsafe_names(path: str | Path) -> str:
-    """Return what the file would call, by name, where torch can tell."""
+    """Return the names of the functions that the file would call, where torch can list them."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # old formats, old torch: the name is only a help

@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..stack import name_installed_packages, require_stack
+from .config_types import check_types
 from .errors import EXPECTED
 from .launch import LAUNCHERS, has_accelerator
 
@@ -27,6 +30,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:
     """Return the config at ``path`` with ``key=value`` overrides merged in and ``default_scope`` set.
 
+    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks.
+
     Raises:
         FileNotFoundError: The file is not there.
         ValueError: It cannot be read, an override does not fit, or one of the keys ``required`` is missing.
@@ -34,11 +39,15 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     from mmengine.config import Config, DictAction
     if not os.path.isfile(path):
         raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
+    name_installed_packages()
+    _make_importable(path)
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything can happen in it
+    except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        if isinstance(error, ImportError):
+            kind, text = 'import: ', _first_error(error)  # mmengine tells the whole path instead
         raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text})') from error
     if overrides:
         for item in overrides:
@@ -55,8 +64,28 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     missing = [key for key in required if cfg.get(key) is None]
     if missing:
         raise ValueError(f'`config` must define {", ".join(missing)}, got none in {path!r}')
+    check_types(cfg)
     cfg.setdefault('default_scope', 'mmseg')
     return cfg
+
+
+def _make_importable(path: str) -> None:
+    """Have modules of the current folder and of the config's found, after Python's own and before installed packages.
+
+    The stack is imported before, so that a clone of mmseg in the current folder does not take the place of the installed one.
+    """
+    require_stack()
+    packages = (i for i, entry in enumerate(sys.path) if os.path.basename(entry) in ('site-packages', 'dist-packages'))
+    at = next(packages, len(sys.path))
+    for folder in (os.path.dirname(os.path.abspath(path)), os.getcwd()):
+        if folder not in sys.path:
+            sys.path.insert(at, folder)
+
+
+def _first_error(error: BaseException) -> BaseException:
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
 
 
 def set_work_dir(cfg: Any, path: str, work_dir: str | None, *, below: str = '') -> None:

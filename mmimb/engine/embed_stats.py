@@ -1,18 +1,20 @@
-"""Statistics are checked when a run starts and written into its config, which then works without the files."""
+"""Checking the statistics of a config when a run starts, and writing them into it, so that it works without the files."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ..scan.sources import UnlistedError, dataset_classes
 from ..stats import ClassStats
-from ..weights import FixedWeight
+from ..weights import read_class_weight
 
-KEEP_PATH = ('sampler', 'batch_sampler')  # need the counts of every image, which lie beside the report
+ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
+KEEP_PATH = ('sampler', 'batch_sampler')  # these need the report itself: the counts per image lie beside it
 
 
 def embed_stats(cfg: Any) -> list[str]:
-    """Replace every path of statistics or class weights that a type of mmimb is given by what the file holds.
+    """Replace the paths of statistics and class weights in a config, for types of mmimb, by the content of the files.
 
     Args:
         cfg: The config, changed in place. The dataset of ``train_dataloader`` is built if there is something to compare.
@@ -60,11 +62,13 @@ class _Embedder:
 
     def _checked(self, source: Any, num_classes: int | None) -> ClassStats:
         stats = ClassStats.load(source)
+        if num_classes == 1 and stats.num_classes != 2:
+            raise ValueError(f'`stats` must have the 2 classes of {ONE_CHANNEL}, got {stats.num_classes}')
         if num_classes is not None:
-            stats.fit(num_classes, where='the model')
+            stats.fit(max(num_classes, 2), where='the model')
         if self.dataset is None:
             return stats
-        classes = (getattr(self.dataset, 'metainfo', None) or {}).get('classes')
+        classes = dataset_classes(self.dataset)
         if classes is not None:
             stats.fit(len(classes), classes, 'the training dataset')
         self._compare_split(stats, source)
@@ -85,11 +89,18 @@ class _Embedder:
 
     def _compare_split(self, stats: ClassStats, source: Any) -> None:
         expected = stats.provenance.get('fingerprint')
-        if expected is None or expected == self.fingerprint:
+        try:
+            if expected is None or expected == self.fingerprint:
+                return
+        except UnlistedError as error:
+            self._warn(f'`stats` cannot be compared with the training split ({error})')
             return
         name = 'the `stats` of the config' if isinstance(source, (Mapping, ClassStats)) else f'`stats` {str(source)!r}'
         warning = f'{name} were counted on another list of files than train_dataloader.dataset has; scan it again if you ' \
                   'train on another split than you meant to'
+        self._warn(warning)
+
+    def _warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
 
@@ -102,9 +113,9 @@ def _is_ours(node: Mapping) -> bool:
 
 
 def _weights(source: Any, num_classes: int | None) -> list[float]:
-    weight = FixedWeight(source)
-    weight.prepare()
-    values: list[float] = weight.weight.tolist()
-    if num_classes is not None and len(values) != num_classes:
+    values = read_class_weight(source)
+    if num_classes == 1 and len(values) != 2:
+        raise ValueError(f'`class_weight` must have 2 entries for {ONE_CHANNEL}, got {len(values)}')
+    if num_classes is not None and len(values) != max(num_classes, 2):
         raise ValueError(f'`class_weight` must have one entry per class ({num_classes}), got {len(values)}')
     return values

@@ -1,20 +1,25 @@
-"""What tools/test.py does."""
+"""Testing a checkpoint: what tools/test.py does."""
 from __future__ import annotations
 
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import write_files
+from ..files import check_writable, write_files
+from ..scan.sources import dataset_classes
 from ..stack import require_stack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
+from .evaluators import check_evaluators
+from .fit import fit_hook
 from .launch import leave_group, prepare_launch
+from .tuned_file import RECORD
+
+ALLOW = '; --allow-mismatch tests with random parameters in their place'
 
 
 @dataclass
@@ -36,9 +41,10 @@ class TestOptions:
         tau_normalization: Correct the classifier for the norms of its weights.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
         low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
+        allow_mismatch: Test a checkpoint although parameters of the decode head are missing in it.
     """
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     config: str
     checkpoint: str
@@ -54,6 +60,7 @@ class TestOptions:
     tau_normalization: float | None = None
     tta: bool = False
     low_memory: bool = False
+    allow_mismatch: bool = False
 
 
 def evaluate(options: TestOptions) -> dict[str, Any]:
@@ -61,7 +68,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
 
     Returns:
         ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
-        it), ``classes``, ``groups`` (class names by group) if a metric knows them, and the options that corrected the model.
+        it), ``classes`` of the dataset, ``model_classes`` (those that the model was trained on, if the checkpoint says them),
+        ``groups`` (class names by group) if a metric knows them, and the options that changed the model.
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
@@ -73,6 +81,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
     check_datasets(cfg, 'test')
+    check_evaluators(cfg, 'test')
     content: dict[str, Any] = {}
     if '://' not in options.checkpoint:
         content = inspect_checkpoint(options.checkpoint, trust=options.trust_checkpoint)
@@ -80,37 +89,30 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
     cfg.load_from = options.checkpoint
     if options.out is not None:
-        check_writable(options.out)
+        check_writable('--out', options.out)
     if options.show_dir is not None:
         _draw(cfg, options.show_dir)
     if options.tta:
         _augment(cfg)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
-    runner = _build_runner(cfg, correction, options.low_memory)
+    notices = _tuned(content, correction) + prepare_launch(cfg, options.launcher)
+    runner = build_test_runner(cfg)
+    runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
+    fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch, advice=ALLOW)
+    runner.register_hook(fit)
     with refused_pickles():
         metrics = runner.test()
-    report = _report(runner, metrics, options, content)
+    report = _report(runner, metrics, options, fit.meta or {})
     if options.out is not None and runner.rank == 0:
         write_json(options.out, report)
     leave_group()
     return report
 
 
-def check_writable(path: str | Path) -> None:
-    """Make the folder of ``path`` and raise an ``OSError`` if a file cannot be written there: before the test, not after."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f'`--out` must be a file, got the folder {str(path)!r}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f'.{path.name}.'):
-        pass
-
-
 def write_json(path: str | Path, data: Any) -> None:
-    """Write ``data`` as strict JSON; at no time is there half a file. Numbers that are not finite become ``null``."""
+    """Write ``data`` as strict JSON, whole or not at all. Numbers that are not finite become ``null``."""
     text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
     write_files({Path(path): text.encode()})
 
@@ -128,37 +130,50 @@ def _check_low_memory(options: TestOptions) -> None:
         raise ValueError(f'`--low-memory` must be without --{name}, which needs the scores of all classes: drop one of the two')
 
 
-def _build_runner(cfg: Any, correction: Any, low_memory: bool) -> Any:
+def build_test_runner(cfg: Any) -> Any:
+    """Return the runner of a prepared config, for testing."""
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
-    from .low_memory import LowMemoryHook
-    from .posthoc import correction_hook
+    from ..printable import PrintableFilter
 
     class TestRunner(Runner):
-        """Leaves the config alone that training dumped into the work folder: it has the statistics in it."""
+        """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
 
         def dump_config(self) -> None:
             pass
 
     with refused_pickles():
         runner = TestRunner.from_cfg(cfg)
-    if correction:
-        runner.register_hook(correction_hook(correction))
-    else:
-        runner.register_hook(LowMemoryHook(low_memory))
+    runner.logger.addFilter(PrintableFilter())
     return runner
 
 
-def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, content: Mapping[str, Any]) -> dict[str, Any]:
-    classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes') or []
-    meta = content.get('meta')
-    seed = meta.get('seed') if isinstance(meta, Mapping) else None
+def _hook(correction: Any, low_memory: bool) -> Any:
+    from .low_memory import LowMemoryHook
+    from .posthoc import correction_hook
+    return correction_hook(correction) if correction else LowMemoryHook(low_memory)
+
+
+def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
+    record = content.get(RECORD)
+    if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
+        return []
+    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+            'correction adds to them']
+
+
+def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta: Mapping[str, Any]) -> dict[str, Any]:
+    classes = list(dataset_classes(runner.test_dataloader.dataset) or ())
+    trained = _trained_classes(meta)
+    if trained and trained != classes:
+        runner.logger.warning(f'the model was trained on the classes {trained}, the dataset has {classes}')
+    seed = meta.get('seed')
     report = {'metrics': {key: float(value) if hasattr(value, '__float__') else value for key, value in metrics.items()},
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
-              'classes': list(classes)}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory'):
+              'classes': classes, **({'model_classes': trained} if trained else {})}
+    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory', 'allow_mismatch'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:
@@ -169,8 +184,14 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, conte
     return report
 
 
+def _trained_classes(meta: Mapping[str, Any]) -> list[str]:
+    dataset_meta = meta.get('dataset_meta')
+    classes = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else meta.get('CLASSES')  # of mmseg 0.x
+    return [str(name) for name in classes] if isinstance(classes, (list, tuple)) else []
+
+
 def _draw(cfg: Any, folder: str) -> None:
-    """Have every prediction drawn into ``folder``."""
+    """Draw every prediction into ``folder``."""
     hooks = dict(cfg.get('default_hooks') or {})
     hooks['visualization'] = {'type': 'SegVisualizationHook', **(hooks.get('visualization') or {}), 'draw': True,
                               'interval': 1}

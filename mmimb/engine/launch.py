@@ -1,12 +1,14 @@
-"""Several processes without a GPU, which mmengine's own launchers do not do."""
+"""Running several processes without a GPU, which mmengine's own launchers cannot."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
+
+from ..nodes import nodes
+from .port import job_port
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'slurm': ('SLURM_PROCID',),
@@ -24,7 +26,7 @@ def has_accelerator() -> bool:
 def prepare_launch(cfg: Any, launcher: str) -> list[str]:
     """Make a run on CPUs possible: gloo instead of NCCL, batch norm of each process instead of synchronised.
 
-    With an accelerator nothing is done but to check the environment: mmengine starts the processes' group itself.
+    With an accelerator, only the environment is checked and a port is chosen: mmengine starts the process group itself.
 
     Args:
         cfg: The config, changed in place.
@@ -43,6 +45,8 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
             raise ValueError(f'`--launcher {launcher}` must be given in processes that {STARTED_BY[launcher]} starts, '
                              f'got no {name} in the environment')
     cfg.launcher = launcher
+    if launcher in ('slurm', 'mpi') and (port := job_port()) is not None:
+        os.environ.setdefault('MASTER_PORT', str(port))  # mmengine would take the same for every job
     if has_accelerator():
         return []
     if launcher in ('slurm', 'mpi'):
@@ -55,29 +59,20 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
 
 
 def leave_group() -> None:
-    """Leave the group of processes, as NCCL asks for; gloo's ends with the process (:mod:`mmimb.engine.process`)."""
+    """Leave an NCCL process group, as NCCL demands. A gloo group ends with the process (:mod:`mmimb.engine.process`)."""
     if dist.is_available() and dist.is_initialized() and dist.get_backend() != 'gloo':
         dist.destroy_process_group()
 
 
 def plain_batch_norm(cfg: Any) -> list[str]:
     """Replace synchronised batch norm in the model by the ordinary one; return a notice if there was any."""
-    count = _replace(cfg.get('model'))
+    found = [node for _, node in nodes(cfg.get('model'), 'model') if node.get('type') in SYNC_BATCH_NORMS]
+    for node in found:
+        node['type'] = 'BN'  # type: ignore[index]
+    count = len(found)
     if cfg.pop('sync_bn', None) is not None:
         count += 1
     return [f'no GPU: synchronised batch norm became ordinary batch norm ({count} settings)'] if count else []
-
-
-def _replace(node: Any) -> int:
-    count = 0
-    if isinstance(node, Mapping):
-        if node.get('type') in SYNC_BATCH_NORMS:
-            node['type'] = 'BN'  # type: ignore[index]
-            count += 1
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        count += sum(_replace(value) for value in node)
-    return count
 
 
 def _start_gloo(cfg: Any) -> None:

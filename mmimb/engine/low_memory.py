@@ -73,6 +73,8 @@ def reason_for_scores(model: Any, viewers: list[Any]) -> str:
         sees = not isinstance(viewer, Hook) or any(is_method_overridden(name, Hook, viewer) for name in SEEING)
         if sees and type(viewer).__module__.split('.')[0] not in KNOWN:
             return f'{type(viewer).__name__} may look at them'
+        if getattr(viewer, 'needs_scores', False):
+            return f'{type(viewer).__name__} looks at them'
     return obstacle(inner)
 
 

@@ -11,21 +11,22 @@ from torch import nn
 
 from ..functional import log_prior
 from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, unwrapped, uses_cls_seg
+from ..scan.sources import dataset_classes
 from ..stats import ClassStats
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What to do to the classifier of the last decode head: one of the two, or nothing.
+    """A correction of the classifier of the last decode head: one of two, or none.
 
     Args:
-        logit_adjustment: tau of ``z - tau log(prior)`` (arXiv 2007.07314). With 1 the classes count as equally frequent.
-        tau_normalization: tau of ``w_c / ||w_c||^tau`` (arXiv 1910.09217). The paper leaves the bias out; here it is divided
-            too, so that 0 changes nothing and the result does not hang on the size of the features.
+        logit_adjustment: tau of ``z - tau log(prior)`` (arXiv 2007.07314). 1 corrects for the class frequencies in full.
+        tau_normalization: tau of ``w_c / ||w_c||^tau`` (arXiv 1910.09217). The paper has no bias; here the bias is divided
+            too, so that 0 changes nothing and the result does not depend on the scale of the features.
         stats: The class frequencies that the model was trained on, for the logit adjustment.
 
-    Both are for softmax losses. Sigmoid losses compare each class with all others and have no common prior; raw outputs
-    are no log-probabilities, and the norms of their weights belong to the size of their targets. These are refused.
+    Both are for softmax losses only; models trained on others are refused. Sigmoid losses compare each class with all others
+    and have no common prior. Raw outputs are no log-probabilities, and the norms of their weights follow from their targets.
 
     Raises:
         ValueError: Both are given, a tau is negative or not finite, or one of ``stats`` and ``logit_adjustment`` is missing.
@@ -84,7 +85,7 @@ class Correction:
 
 
 def adjust_classifier(conv: nn.Conv2d, stats: ClassStats, tau: float) -> None:
-    """Subtract ``tau log(prior)`` from the scores: a constant per class, which up-sampling leaves as it is."""
+    """Subtract ``tau log(prior)`` from the scores. It is a constant per class, so up-sampling does not change it."""
     shift = tau * log_prior(stats.counts('pixels')).to(conv.weight.device)
     with torch.no_grad():
         bias = -shift if conv.bias is None else conv.bias - shift
@@ -92,7 +93,7 @@ def adjust_classifier(conv: nn.Conv2d, stats: ClassStats, tau: float) -> None:
 
 
 def normalize_classifier(conv: nn.Conv2d, tau: float) -> None:
-    """Divide the scores of each class by the norm of its weights to the power ``tau``; a class without weights is left."""
+    """Divide the scores of each class by the norm of its weights to the power ``tau``; a class with zero weights stays."""
     with torch.no_grad():
         norm = conv.weight.double().flatten(1).norm(dim=1)
         factor = torch.where(norm > 0, norm, 1).pow(-tau)
@@ -109,8 +110,7 @@ def correction_hook(correction: Correction) -> Any:
         priority = 'LOWEST'
 
         def before_test_epoch(self, runner: Any) -> None:
-            classes = (getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-            for notice in correction.apply(runner.model, classes):
+            for notice in correction.apply(runner.model, dataset_classes(runner.test_dataloader.dataset)):
                 runner.logger.warning(notice)
 
     return CorrectionHook()

@@ -7,28 +7,33 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from ..signals import end_with_parent
+from ..signals import Stopped, end_with_parent, listen
 
 
 def run_tool(main: Callable[[], int]) -> NoReturn:
-    """Run ``main`` and exit with the status that it returns or raises.
+    """Run ``main`` and exit with the status that it returns or raises; signals are handled from now on (:mod:`mmimb.signals`).
 
-    A process of a run on CPUs (gloo) ends without taking the interpreter down: torch's threads may then still hold Python
-    objects, and about every third process died of SIGABRT there (torch 2.13), with its work done and its status lost.
+    A process of a run on CPUs (gloo) exits without finalizing the interpreter: threads of torch may still hold Python objects
+    then, and about every third process died of SIGABRT (torch 2.13) after its work was done, which lost its status.
 
     Raises:
         SystemExit: With the status.
     """
+    listen()
     end_with_launcher()
     try:
         status = main()
+    except Stopped as stopped:
+        if not stopped.told:
+            sys.stderr.write(f'{stopped}\n')
+        status = _status(stopped.code)
     except SystemExit as exit_error:
         status = _status(exit_error.code)
     except BaseException as error:
         if not _uses_gloo():
             raise
         sys.excepthook(type(error), error, error.__traceback__)
-        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        status = 1
     if _uses_gloo():
         atexit._run_exitfuncs()
         sys.stdout.flush()

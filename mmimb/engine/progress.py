@@ -1,4 +1,4 @@
-"""A bar that shows how far a tool is."""
+"""A progress bar."""
 from __future__ import annotations
 
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(unit: str = 'image') -> Iterator[Callable[[int, int], None]]:
-    """Give a callback (done, all) that draws a bar on a terminal and nothing elsewhere."""
+    """Yield a callback ``(done, total)`` that draws a bar on a terminal; it draws nothing elsewhere."""
     from tqdm import tqdm
 
     with tqdm(unit=unit, disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True) as bar:

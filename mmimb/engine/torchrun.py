@@ -1,7 +1,8 @@
 """torchrun for jobs that can be preempted: ``python -m mmimb.engine.torchrun`` takes torchrun's own arguments.
 
-torchrun answers SIGTERM by giving its workers 30 seconds, and its exit status says only that a worker failed. This passes
-SIGTERM and SIGUSR1 on to the workers and waits for them, and exits with their status.
+torchrun itself kills its workers 30 seconds after SIGTERM, and its exit status says only that a worker failed. This program
+passes SIGTERM, SIGUSR1 and SIGINT on to the workers, waits for them, and exits with their status. Without ``--master_port`` it
+takes a port of its own.
 """
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..signals import EX_TEMPFAIL, SIGNALS
+from ..signals import EX_INTERRUPTED, EX_TEMPFAIL, SIGNALS
 from .errors import EXIT_STATUS
+from .port import torchrun_port
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run torchrun and return its workers' exit status: 2 (wrong input), 75 (preempted), else that of the first to fail."""
+    """Run torchrun and return its workers' exit status: 2 (wrong input), 75, 130 (stopped), else that of the first to fail."""
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing import SignalException, api
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -35,10 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         signal.signal(number, handle)
     try:
-        run.main(list(sys.argv[1:] if arguments is None else arguments))
+        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        run.main([*torchrun_port(arguments), *arguments])
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
-        code = next((c for c in (EXIT_STATUS, EX_TEMPFAIL) if c in codes), error.get_first_failure()[1].exitcode)
+        first = error.get_first_failure()[1].exitcode
+        code = next((c for c in (EXIT_STATUS, EX_TEMPFAIL, EX_INTERRUPTED) if c in codes), first)
         return int(code if code >= 0 else 128 - code)
     except SignalException as error:
         return 128 + int(error.sigval)

@@ -1,4 +1,4 @@
-"""What tools/train.py does."""
+"""Training: what tools/train.py does."""
 from __future__ import annotations
 
 import os
@@ -9,10 +9,12 @@ from typing import Any
 
 from ..signals import leave_on_signal
 from ..stack import require_stack
+from .check_classes import check_classes
 from .check_losses import check_losses
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
 from .embed_stats import embed_stats
+from .evaluators import check_evaluators
 from .launch import leave_group, prepare_launch
 
 RESUME_LATEST = ''
@@ -30,7 +32,7 @@ class TrainOptions:
         cfg_options: ``key=value`` overrides.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         local_rank: For launchers that do not set ``LOCAL_RANK``.
-        seed: Of everything random; the config's, or a random one, without.
+        seed: Seed of the run; by default that of the config, or a random one.
         trust_checkpoint: Load checkpoints that are no plain data.
     """
 
@@ -51,7 +53,7 @@ def train(options: TrainOptions) -> Any:
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing has been written if the preparation
             raises it.
-        SystemExit: With the status of ``PreemptionHook`` after SIGTERM or SIGUSR1.
+        SystemExit: With the status of ``PreemptionHook`` after SIGTERM, SIGUSR1 or SIGINT.
     """
     with leave_on_signal():
         require_stack()
@@ -60,7 +62,7 @@ def train(options: TrainOptions) -> Any:
         runner = build_runner(cfg)
         for notice in notices:
             runner.logger.warning(notice)
-        if resume_from is not None:  # not in the config that is dumped: a run from that one starts anew
+        if resume_from is not None:  # set after the config is dumped, so that a run from the dumped one starts anew
             runner._resume, runner._load_from = True, resume_from
         try:
             with refused_pickles():
@@ -84,6 +86,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
     check_datasets(cfg, 'train', 'val')
     notices = embed_stats(cfg)
     check_losses(cfg)
+    notices += check_classes(cfg) + check_evaluators(cfg)
     resume = options.resume
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or RESUME_LATEST
@@ -101,21 +104,23 @@ def build_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     from .. import registry  # noqa: F401  (registers the scope)
+    from ..printable import PrintableFilter
     from ..workers import steady_workers
     from .low_memory import LowMemoryHook
     with refused_pickles():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     steady_workers(runner)
+    runner.logger.addFilter(PrintableFilter())
     runner.register_hook(LowMemoryHook())
     return runner
 
 
 def _keep_seed(cfg: Any, checkpoint: str | None, trust: bool) -> None:
-    """Resume a run without a seed in its config under the random one that it had: samplers are built before it is loaded."""
+    """Take over the random seed of a resumed run whose config has none: samplers need it before the checkpoint is loaded."""
     randomness = cfg.get('randomness') or {}
     if checkpoint is None or randomness.get('seed') is not None or not os.path.isfile(checkpoint):
         return
-    meta = inspect_checkpoint(checkpoint, trust=trust).get('meta')
+    meta = inspect_checkpoint(checkpoint, trust=trust, complete=False).get('meta')
     seed = meta.get('seed') if isinstance(meta, Mapping) else None
     if isinstance(seed, int):
         cfg.randomness = {**randomness, 'seed': seed}

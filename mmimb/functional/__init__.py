@@ -1,6 +1,6 @@
 """Pure torch mathematics, unreduced; imports nothing but torch."""
 from .binary import adjusted_binary_cross_entropy, channel_cross_entropy, positive_channels, rebalancing
-from .confusion import Scores, confusion_matrix, scores
+from .confusion import Scores, confusion_matrix, f_score, scores
 from .cosine import cosine_scores
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
 from .difficulty import MEASURES, class_difficulty, class_scores, difficulty_weights, dynamic_tau
@@ -23,7 +23,7 @@ __all__ = [
     'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'MEASURES', 'REDUCTIONS', 'Scores',
     'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'channel_cross_entropy',
     'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
-    'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'hardest',
+    'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'hardest',
     'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
     'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',
     'per_class', 'positive_channels', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',

@@ -15,8 +15,10 @@ def positive_channels(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: ``(N, C, *)`` scores; only their shape counts.
-        target: ``(N, *)`` labels in ``[0, max(C, 2))``.
+        target: ``(N, *)`` labels in ``[0, max(C, 2))``, or ``(N, C, *)`` maps of 0 and 1.
     """
+    if target.ndim == logits.ndim:
+        return target == 1
     if logits.shape[1] == 1:
         return target.unsqueeze(1) == 1
     channels = torch.arange(logits.shape[1], device=target.device)

@@ -68,3 +68,17 @@ def scores(confusion: Tensor) -> Scores:
     counts = confusion.double()
     hits, labelled, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
     return Scores(hits / (labelled + predicted - hits), hits / labelled, hits / predicted, hits.sum() / counts.sum())
+
+
+def f_score(confusion: Tensor, beta: float = 1.0) -> Tensor:
+    r"""Return the float64 ``(C,)`` F-scores :math:`(1 + \beta^2) h_c / (\beta^2 n_c + m_c)`, with the names of :func:`scores`.
+
+    With :math:`\beta = 1` it is the Dice coefficient. It is 0 for a class without a hit, where the harmonic mean of precision
+    and recall (mmseg's form) is 0/0, and NaN for one that is neither labelled nor predicted.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows = label, columns = prediction.
+        beta: How many times as much recall counts as precision.
+    """
+    counts = confusion.double()
+    return (1 + beta**2) * counts.diagonal() / (beta**2 * counts.sum(1) + counts.sum(0))

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
+# A decorator that has torch.compile leave a function alone. torch.compiler.disable imports the compiler at once, which takes
+# a second; torch's own modules use this one, which imports it at the first call.
+uncompiled = getattr(torch, '_disable_dynamo', torch.compiler.disable)
 
 
 def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,7 +26,7 @@ def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-@torch.compiler.disable
+@uncompiled
 def with_gradient(logits: Tensor, compute: Compute) -> Tensor:
     """Return a scalar function of the logits whose gradient is computed in the forward pass, if one is needed at all.
 

@@ -40,7 +40,7 @@ def lovasz_loss(prob: Tensor, positive: Tensor, weight: Tensor, *, exact: bool =
         labelled = (seen.flatten(2).any(2) if seen.ndim > 2 else seen).any(0)
         step = 1 if exact else CHUNK.get(prob.device.type, LARGE_CHUNK) // max(1, weight.numel())
         slope, terms = torch.zeros_like(prob), prob.new_zeros(len(labelled))
-        for some in _to_compute(labelled).split(max(1, step)):
+        for some in classes_to_compute(labelled).split(max(1, step)):
             p, inside = prob.index_select(1, some), positive.index_select(1, some)
             s = slopes(p, inside, weight)
             slope.index_copy_(1, some, s)
@@ -62,7 +62,7 @@ class _WithSlope(torch.autograd.Function):
         return slope * per_class(grad, slope), None, None
 
 
-def _to_compute(labelled: Tensor) -> Tensor:
+def classes_to_compute(labelled: Tensor) -> Tensor:
     """Return the ids of the classes that count; of all classes where finding them out would mean to wait for the device."""
     ids = torch.arange(len(labelled), device=labelled.device)
     if type(labelled) is Tensor and labelled.device.type == 'cpu' and not torch.compiler.is_compiling():

@@ -15,11 +15,12 @@ def soft_confusion(prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tens
     Args:
         prob: ``(N, C, *)`` probabilities.
         positive: ``(N, C, *)`` mask of the label's channel.
-        weight: ``(N, *)`` pixel weights, 0 at ignored pixels.
+        weight: ``(N, *)`` pixel weights, 0 at ignored pixels; ``(N, C, *)`` where a pixel can have several labels.
     """
     over = (0, *range(2, prob.ndim))
-    mass = prob * weight.unsqueeze(1)
-    size = torch.where(positive, weight.unsqueeze(1), 0).sum(over)
+    weight = weight if weight.ndim == prob.ndim else weight.unsqueeze(1)
+    mass = prob * weight
+    size = torch.where(positive, weight, 0).sum(over)
     hit = torch.where(positive, mass, 0).sum(over)
     return hit, mass.sum(over) - hit, size - hit
 
@@ -37,11 +38,13 @@ def tversky_loss(confusion: tuple[Tensor, Tensor, Tensor], *, alpha: float, beta
 def occurring(prob: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     """Return the ``(C,)`` mask of the classes that are the label or the prediction of a valid pixel.
 
-    A class in neither says nothing about the batch and is left out of the average, as in the metric.
+    A class in neither says nothing about the batch and is left out of the average, as in the metric. Masks ``valid`` of
+    ``(N, C, *)`` say that a pixel can have several labels: each channel above 0.5 is then a prediction.
     """
     over = (0, *range(2, prob.ndim))
-    if prob.shape[1] == 1:
+    several = valid.ndim == prob.ndim
+    if several or prob.shape[1] == 1:
         predicted = prob.detach() > 0.5
     else:
         predicted = torch.zeros_like(positive).scatter(1, prob.detach().argmax(1, keepdim=True), True)
-    return ((positive | predicted) & valid.unsqueeze(1)).sum(over) > 0
+    return ((positive | predicted) & (valid if several else valid.unsqueeze(1))).sum(over) > 0

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from .axes import matrix, support
-from .binary import positive_channels
 from .first_order import with_gradient
-from .lovasz import count_errors, empty_count, error_buckets, slope_table
+from .lovasz import classes_to_compute, count_errors, empty_count, error_buckets, slope_table
 
 STRIP = {'cpu': 1 << 19}  # elements of a strip of up-sampled logits, so that the cache of a core holds a few such arrays
 LARGE_STRIP = 1 << 25  # elsewhere: enough to keep a device busy
@@ -85,32 +84,38 @@ def lovasz_over_strips(logits: Tensor, target: Tensor, weight: Tensor, share: Ca
     Returns:
         A scalar in float32, or float64 for float64 logits.
     """
-    size = target.shape[1:]
+    size, labels = target.shape[1:], max(logits.shape[1], 2)
+    pixels = weight.new_zeros(labels).scatter_add_(0, target.clamp(0, labels - 1).flatten(), weight.flatten())
+    labelled = pixels[-logits.shape[1]:] > 0
+    some = classes_to_compute(labelled)
+    channels = some if logits.shape[1] > 1 else some + 1
 
-    def errors(z: Tensor, images: slice, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
+    def errors(z: Tensor, images: slice, rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         prob = z.sigmoid() if sigmoid else z.softmax(1)
-        return prob, error_buckets(prob, positive_channels(z, label)), weight[images, rows].unsqueeze(1)
+        p = prob.index_select(1, some)
+        bucket = error_buckets(p, target[images, rows].unsqueeze(1) == channels.view(1, -1, 1, 1))
+        return prob, p, bucket, weight[images, rows].unsqueeze(1)
 
     def compute(low: Tensor, gradient: bool) -> tuple[Tensor, Tensor | None]:
-        count = empty_count(low.shape[1], low.device)
+        count = empty_count(len(some), low.device)
 
         def add(z: Tensor, images: slice, rows: slice, _: bool) -> tuple[Tensor, None]:
-            count_errors(count, *errors(z, images, rows)[1:])
+            count_errors(count, *errors(z, images, rows)[2:])
             return z.new_zeros(()), None
 
         _strips(low, size, add, align_corners, False)
-        table = slope_table(count) * share((count[:, 1].sum(-1) > 0).to(count.dtype)).view(-1, 1, 1)
+        table = slope_table(count) * share(labelled.to(count.dtype))[some].view(-1, 1, 1)
         constant = (count[:, 1] * table[:, 1]).sum()
         slopes = table.flatten().to(torch.promote_types(low.dtype, torch.float32))
 
         def local(z: Tensor, images: slice, rows: slice, gradient: bool) -> tuple[Tensor, Tensor | None]:
-            prob, bucket, factor = errors(z, images, rows)
-            mass = slopes.index_select(0, bucket.flatten()).view(prob.shape).mul_(factor).mul_(prob)
+            prob, p, bucket, factor = errors(z, images, rows)
+            mass = slopes.index_select(0, bucket.flatten()).view(p.shape).mul_(factor).mul_(p)
             if not gradient:
                 return mass.sum(), None
-            spread = mass if sigmoid else mass.sum(1, keepdim=True)
-            return mass.sum(), mass - prob * spread
+            if sigmoid:
+                return mass.sum(), torch.zeros_like(prob).index_copy_(1, some, mass - mass * p)
+            return mass.sum(), (prob * -mass.sum(1, keepdim=True)).index_add_(1, some, mass)
 
         value, grad = _strips(low, size, local, align_corners, gradient)
         return (value - constant).to(value.dtype), grad

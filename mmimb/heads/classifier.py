@@ -1,6 +1,9 @@
 """The last layer of a head with ``classifier='cosine'``."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +12,9 @@ from ..functional import cosine_scores
 
 class CosineClassifier(nn.Conv2d):
     """Scaled cosines between pixel features and one direction per class; a 1x1 convolution without a bias to checkpoints.
+
+    A checkpoint with decision offsets (``tools/tune_offsets.py``) holds a bias: it is added to the cosines, before the scale,
+    and is not trained.
 
     Args:
         channels: Length of a feature vector.
@@ -29,7 +35,13 @@ class CosineClassifier(nn.Conv2d):
         """Return ``(N, C, H, W)`` scores of ``(N, D, H, W)`` features, in float32 at least, under autocast too."""
         with torch.autocast(feat.device.type, enabled=False):
             dtype = torch.promote_types(torch.promote_types(feat.dtype, self.weight.dtype), torch.float32)
-            return self.scale * cosine_scores(feat.to(dtype), self.weight.to(dtype))
+            cosines = cosine_scores(feat.to(dtype), self.weight.to(dtype))
+            return self.scale * (cosines if self.bias is None else cosines + self.bias.to(dtype).view(-1, 1, 1))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        bias = state_dict.get(f'{prefix}bias')
+        self.bias = None if bias is None else nn.Parameter(torch.empty_like(bias, device=self.weight.device), False)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, scale={self.scale:g}'

@@ -36,7 +36,8 @@ class LossHead:
             the fastest way there is. See :class:`mmimb.dispatch.Upsample`.
         head: Arguments of the base.
 
-    Checkpoints: ``conv_seg.weight`` has the same shape in both; a cosine classifier has no ``conv_seg.bias``.
+    Checkpoints: ``conv_seg.weight`` has the same shape in both; a cosine classifier has no ``conv_seg.bias``
+    (decision offsets give it one: ``tools/tune_offsets.py``).
 
     Raises:
         ValueError: ``base`` is unknown or cannot be wrapped, an argument is out of its range, or only some of the losses
@@ -62,10 +63,16 @@ class LossHead:
         announce(self)
 
     def loss_by_feat(self: Any, seg_logits: Tensor, batch_data_samples: Any) -> dict[str, Tensor]:
-        """Return the losses and ``acc_seg`` as every mmseg head does."""
-        if self.upsample == 'stock' or self.sampler is not None:
-            return self.wrapped.loss_by_feat(self, seg_logits, batch_data_samples)
+        """Return the losses and ``acc_seg`` as every mmseg head does.
+
+        Where ``gt_sem_seg`` holds a map of 0, 1 and ``ignore_index`` for each class, ``acc_seg`` is the share of right labels.
+        """
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        several = label.ndim == seg_logits.ndim
+        if several and self.sampler is not None:
+            raise ValueError(f'`sampler` must be None where pixels have several labels, got {type(self.sampler).__name__}')
+        if not several and (self.upsample == 'stock' or self.sampler is not None):
+            return self.wrapped.loss_by_feat(self, seg_logits, batch_data_samples)
         return upsampled_losses(self, seg_logits, label)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

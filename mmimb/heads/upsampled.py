@@ -8,8 +8,9 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..dispatch import Upsample, check_fused, check_mode, class_map
+from ..dispatch import Upsample, check_mode, class_map
 from ..functional.resizing import Resizing
+from ..functional.upsampled import upsample
 from .introspect import head_losses
 
 EPS = torch.finfo(torch.float32).eps  # what mmseg's accuracy adds to both counts
@@ -26,9 +27,7 @@ def announce(head: Any) -> None:
     """Refuse a way to up-sample that a loss of the head does not have; log which losses ``'auto'`` leaves as in mmseg."""
     for loss, obstacle in zip(head_losses(head), obstacles(head), strict=True):
         name = type(loss).__name__
-        check_mode(head.upsample, name, obstacle)
-        if not obstacle and not loss.has_formula:
-            check_fused(head.upsample, name)
+        check_mode(head.upsample, name, obstacle, has_formula=getattr(loss, 'has_formula', False))
         if obstacle and head.upsample == 'auto':
             print_log(f'{type(head).__name__}: {name} is computed from full-resolution logits ({obstacle})', 'current',
                       logging.INFO)
@@ -40,13 +39,13 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
     Args:
         head: A decode head without a pixel sampler.
         logits: ``(N, C, h, w)`` scores.
-        label: ``(N, H, W)`` labels.
+        label: ``(N, H, W)`` labels, or ``(N, C, H, W)`` maps of 0 and 1.
     """
     from mmseg.models.utils import resize
 
     reasons = obstacles(head)
-    upsample = Upsample(head.upsample, head.align_corners)
-    size = {'size': label.shape[1:], 'mode': 'bilinear', 'align_corners': head.align_corners}
+    way = Upsample(head.upsample, head.align_corners)
+    size = {'size': label.shape[-2:], 'mode': 'bilinear', 'align_corners': head.align_corners}
     full = resize(logits, **size) if any(reasons) else None
     if full is None:  # for its warnings about sizes that do not fit, without any data
         resize(torch.empty(logits.shape, device='meta'), **size)
@@ -55,7 +54,7 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
     losses: dict[str, Tensor] = {}
     for loss, reason in zip(head_losses(head), reasons, strict=True):
         how = {'weight': None, 'ignore_index': head.ignore_index}
-        value = loss(full, label, **how) if reason else loss(logits, label, **how, upsample=upsample)
+        value = loss(full, label, **how) if reason else loss(logits, label, **how, upsample=way)
         name = str(loss.loss_name)
         losses[name] = losses[name] + value if name in losses else value
     losses['acc_seg'] = percent
@@ -63,7 +62,10 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
 
 
 def _winners(logits: Tensor, full: Tensor | None, label: Tensor, head: Any) -> Tensor:
-    """Return the ``(N, H, W)`` predicted classes, without waiting for the device."""
+    """Return the ``(N, H, W)`` predicted classes, or ``(N, C, H, W)`` maps, without waiting for the device."""
+    if label.ndim == logits.ndim:
+        full = upsample(logits.detach(), label.shape[-2:], head.align_corners) if full is None else full
+        return (full > 0).to(label.dtype)
     if full is None or full.device.type == 'cpu':  # where sorting out classes is faster than reading all that there are
         height, width = label.shape[1:]
         return class_map(logits, Resizing((height, width), head.align_corners))

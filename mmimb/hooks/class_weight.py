@@ -6,15 +6,13 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop
-from torch.utils.hooks import RemovableHandle
 
 from ..registry import HOOKS
+from ..scan.sources import dataset_classes
 from ..weights import ClassWeight, Deferred
-from .difficulty_holdout import build_holdout, measure_holdout
-from .difficulty_settings import DifficultySettings
-from .difficulty_sources import ValidationCounter, saves_now, validation_is_missing, watch_training, watched
-from .difficulty_tracker import CHECKPOINT_KEY, DifficultyTracker, check_stream, wants_difficulty
+from .difficulty import build_source
+from .difficulty.sampler import check_stream
+from .difficulty.tracker import CHECKPOINT_KEY, DifficultyTracker, wants_difficulty
 
 
 @HOOKS.register_module()
@@ -39,7 +37,8 @@ class ClassWeightHook(Hook):
         by_epoch: The interval counts epochs; 1 by default.
         dataloader: Of the holdout: ``dict(dataset=...)``, with the labels in the pipeline. Other settings are those of
             ``val_dataloader`` unless given.
-        momentum: Share of the old scores in the new ones: 0.9 for ``'train'``, otherwise 0, the latest measurement only.
+        momentum: Share of the old scores in the new ones: 0.9 for ``'train'``, otherwise 0.5. 0 is the paper's: the latest
+            measurement only, after which weights and scores may swing against each other.
         stride: For ``'train'``: 4 by default, 1 looks at every pixel.
         allow_missing: Accept a holdout without a single pixel of some class, which then keeps its first difficulty.
 
@@ -54,19 +53,18 @@ class ClassWeightHook(Hook):
     def __init__(self, source: str | None = None, interval: int | None = None, *, by_epoch: bool = False,
                  dataloader: Mapping[str, Any] | None = None, momentum: float | None = None, stride: int | None = None,
                  allow_missing: bool = False) -> None:
-        self.settings = DifficultySettings(source, interval, by_epoch=by_epoch, dataloader=dataloader, momentum=momentum,
-                                           stride=stride, allow_missing=allow_missing)
+        settings = {'interval': interval, 'by_epoch': by_epoch or None, 'dataloader': dataloader, 'momentum': momentum,
+                    'stride': stride, 'allow_missing': allow_missing or None}
+        given = {name: value for name, value in settings.items() if value is not None}
+        self.source = build_source(source, **given)
+        self._asked = ({} if source is None else {'source': source}) | given  # with any of it, the user counts on a measurement
         self._deferred: list[tuple[str, Deferred]] = []
         self._tracker: DifficultyTracker | None = None
         self._loaded: Mapping[str, Any] | None = None
-        self._watch: RemovableHandle | None = None
-        self._validation: ValidationCounter | None = None
-        self._holdout: Any = None
-        self._ignore_index = 255
 
     def measures(self, runner: Any) -> bool:
         """Return whether this hook measures in the run."""
-        return bool(self.settings.asked) or wants_difficulty(_unwrapped(runner.model), runner.train_dataloader)
+        return bool(self._asked) or wants_difficulty(_unwrapped(runner.model), runner.train_dataloader)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Keep what a checkpoint has for the start of training, if it is resumed then."""
@@ -83,7 +81,7 @@ class ClassWeightHook(Hook):
         weights = dict(_class_weights(_unwrapped(runner.model)))
         self._deferred = [(path, weight) for path, weight in weights.items() if isinstance(weight, Deferred)]
         if self.measures(runner):
-            self._prepare(runner)
+            self._start(runner)
         self._step(runner)
         for path, weight in weights.items():
             self._log(runner, path, weight)
@@ -95,84 +93,55 @@ class ClassWeightHook(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self._tracker is None:
             return
-        how = self.settings
         self._tracker.done = runner.iter + 1
-        if how.in_training and not how.by_epoch and self.every_n_train_iters(runner, how.interval):
+        if self.source.name == 'train':
+            self.source.see(outputs)
+        if self.source.due(runner.iter + 1):
             self._measure(runner, runner.iter + 1)
-        elif self.is_last_train_iter(runner) or saves_now(runner):
-            self._tracker.meter.gather()
 
     def after_train_epoch(self, runner: Any) -> None:
-        how = self.settings
-        if how.in_training and how.by_epoch and self.every_n_epochs(runner, how.interval):
+        if self.source.due(runner.epoch + 1, by_epoch=True):
             self._measure(runner, runner.iter)
-        elif self._tracker is not None:
-            self._tracker.meter.gather()
 
     def before_train_epoch(self, runner: Any) -> None:
         """Make up for the validation that an interrupted run did after it had saved its checkpoint."""
-        if self._validation is not None and self._tracker is not None and validation_is_missing(runner, self._tracker.measured):
+        if self._tracker is not None and self.source.missed(runner, self._tracker.measured):
             runner.logger.info('Validating once more: the checkpoint was saved before its validation gave class weights')
             runner.val_loop.run()
 
-    def before_val_epoch(self, runner: Any) -> None:
-        if self._validation is not None:
-            self._validation.start()
-
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        if self._validation is not None and outputs is not None:
-            self._validation.add(outputs)
-
-    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        if self._tracker is not None and self._validation is None:
-            self._tracker.meter.gather()  # a best checkpoint may be saved now
+        if self._tracker is not None and self.source.name == 'val':
+            self.source.see(outputs)
 
     def after_val(self, runner: Any) -> None:
-        if self._validation is not None:  # not before ``EMAHook`` has put the model's own buffers back
+        if self.source.name == 'val':  # not before ``EMAHook`` has put the model's own buffers back
             self._measure(runner, runner.iter)
-
-    def before_preemption(self, runner: Any) -> None:
-        """Get ready for the checkpoint of ``PreemptionHook``, on all ranks."""
-        if self._tracker is not None:
-            self._tracker.meter.gather()
 
     def after_train(self, runner: Any) -> None:
         """Stop looking, and draw what was measured."""
-        if self._watch is not None:
-            self._watch.remove()
-        if self._tracker is not None and (path := self._tracker.log.draw()) is not None:
+        if self._tracker is None:
+            return
+        self.source.stop()
+        if (path := self._tracker.log.draw()) is not None:
             runner.logger.info(f'Difficulty and weight of every class over time: {path}')
-        self._tracker = self._validation = self._watch = self._holdout = None
+        self._tracker = None
 
-    def _prepare(self, runner: Any) -> None:
-        how, model, loader = self.settings, _unwrapped(runner.model), runner.train_dataloader
+    def _start(self, runner: Any) -> None:
+        model, loader = _unwrapped(runner.model), runner.train_dataloader
         if not wants_difficulty(model, loader):
-            given = ', '.join(f'{name}={value!r}' for name, value in how.asked.items())
+            given = ', '.join(f'{name}={value!r}' for name, value in self._asked.items() if name != 'dataloader')
             raise ValueError('`ClassWeightHook` must have no settings of a measurement where nothing uses it (no class_weight='
                              f"dict(type='mmimb.DifficultyBalanced') in a loss, no mmimb.DifficultySampler), got {given}")
         others = [hook for hook in runner.hooks if isinstance(hook, ClassWeightHook) and hook.measures(runner)]
         if len(others) > 1:
             raise ValueError(f'`custom_hooks` must have one ClassWeightHook that measures difficulty, got {len(others)}')
-        if how.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise ValueError('`by_epoch` of ClassWeightHook must be False in an iteration-based loop, got True')
-        if warning := how.never(runner):
-            runner.logger.warning(warning)
-        head, loss = watched(model, how.source)
-        self._tracker = DifficultyTracker(model, loader, source=how.source, folder=runner.log_dir, momentum=how.momentum)
+        self._tracker = DifficultyTracker(model, loader, self.source, folder=runner.log_dir)
+        self.source.start(runner, model, self._tracker.meter)
         self._tracker.restore(runner, self._loaded)
-        self._ignore_index = getattr(head, 'ignore_index', 255)
-        if loss is not None and how.source == 'train':
-            self._watch = watch_training(loss, head, self._tracker.meter, stride=how.stride)
-        elif how.source == 'holdout':
-            self._holdout = build_holdout(runner, how.dataloader, allow_missing=how.allow_missing,
-                                          ignore_index=self._ignore_index)
-        else:
-            self._validation = ValidationCounter(runner, self._tracker.meter, self._ignore_index)
 
     def _measure(self, runner: Any, iteration: int) -> None:
         if self._tracker is not None:
-            if self._holdout is not None:
-                measure_holdout(runner.model, self._holdout, self._tracker.meter, ignore_index=self._ignore_index)
+            self.source.measure()
             self._tracker.update(runner, iteration)
 
     def _step(self, runner: Any) -> list[tuple[str, Deferred]]:
@@ -181,11 +150,12 @@ class ClassWeightHook(Hook):
     def _log(self, runner: Any, path: str, weight: ClassWeight) -> None:
         weight.prepare()
         values = weight.weight.tolist()
-        classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes') or ()
+        classes = dataset_classes(runner.train_dataloader.dataset) or ()
         names = classes if len(classes) == len(values) else [str(c) for c in range(len(values))]
-        shown = ', '.join(f'{name} {value:.3g}' for name, value in zip(names, values, strict=True))
+        named = dict(zip(names, values, strict=True))
+        shown = ', '.join(f'{name} {value:.3g}' for name, value in named.items())
         runner.logger.info(f'Class weights of {path} from iteration {runner.iter}: {shown}')
-        scalars = {f'class_weight/{path}/{name}': value for name, value in zip(names, values, strict=True)}
+        scalars = {f'class_weight/{path}/{name}': value for name, value in named.items()}
         runner.visualizer.add_scalars(scalars, step=runner.iter)
 
 

@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer, print_log
 
 from ..registry import HOOKS
+from .whole_files import remove_halves, save_whole
 
 TAG = '__plain__'
 _KEPT = (torch.Tensor, torch.Size, torch.dtype, torch.device)
@@ -25,10 +27,18 @@ class PlainCheckpointHook(Hook):
     """Turns what mmengine saves besides tensors (log histories, numpy values) into plain data, and back when it is loaded.
 
     Stock checkpoints pickle objects of mmengine and numpy, which torch ≥ 2.6 refuses. Values that have no plain form are
-    saved as their text, with a warning that names them. Runs last, after other hooks have put their state in.
+    saved as their text, with a warning that names them. Runs last, after other hooks have put their state in. Files on local
+    disks appear whole or not at all.
     """
 
     priority = 'LOWEST'
+
+    def before_train(self, runner: Any) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                save_whole(hook)
+                if runner.rank == 0 and os.path.isdir(hook.out_dir):
+                    remove_halves(Path(hook.out_dir))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         for key, value in checkpoint.items():

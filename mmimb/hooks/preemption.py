@@ -11,17 +11,18 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
 
 from ..registry import HOOKS
-from ..signals import EX_TEMPFAIL, SIGNALS
+from ..signals import EX_INTERRUPTED, EX_TEMPFAIL, give_back, is_first, listen
+from .whole_files import save_whole
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Saves a checkpoint and exits with a status of its own after SIGTERM or SIGUSR1 (``sbatch --signal=USR1@120``).
+    """Saves a checkpoint and exits with a status of its own after SIGTERM, SIGUSR1 (``sbatch --signal=USR1@120``) or SIGINT.
 
     Args:
         interval: Iterations between two agreements of several processes, which stop together; one process looks after every
             iteration. Choose it so that so many iterations and a save fit into the scheduler's grace time.
-        exit_code: Exit status of every process (75, EX_TEMPFAIL).
+        exit_code: Exit status of every process (75, EX_TEMPFAIL) after SIGTERM or SIGUSR1; after SIGINT it is 130.
 
     The checkpoint has the name that the config's ``CheckpointHook`` gives, so that ``--resume`` finds it. The run goes on at
     the next iteration; a loop by epochs begins the interrupted epoch again, with the weights of the interruption. A pending
@@ -45,14 +46,12 @@ class PreemptionHook(Hook):
         if threading.current_thread() is not threading.main_thread():
             runner.logger.warning('PreemptionHook is without effect: training does not run in the main thread')
             return
-        for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+        self._previous = listen(self._receive)
 
     def after_train(self, runner: Any) -> None:
         """Give the signals back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._previous.clear()
+        give_back(self._previous)
+        self._previous = {}
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop if a signal came: after saving, by ``SystemExit``."""
@@ -62,20 +61,21 @@ class PreemptionHook(Hook):
         received = self._received
         if world_size > 1:
             flag = torch.tensor([received], dtype=torch.int32)
-            all_reduce(flag, 'max')
+            all_reduce(flag, 'max')  # SIGTERM is more than SIGUSR1, and that more than SIGINT
             received = int(flag)
         if not received:
             return
-        runner.call_hook('before_preemption')  # hooks that gather state from all ranks: only one saves it
         path = self._save(runner)
         barrier()  # nobody leaves, and takes the process group along, before the file is there
+        status = EX_INTERRUPTED if received == signal.SIGINT else self.exit_code
         runner.logger.warning(f'stopped by {signal.Signals(received).name} after iteration {runner.iter + 1}, saved {path}; '
-                              f'--resume continues there (exit status {self.exit_code})')
+                              f'--resume continues there (exit status {status})')
         runner.visualizer.close()
-        raise SystemExit(self.exit_code)
+        raise SystemExit(status)
 
     def _receive(self, number: int, frame: Any) -> None:
-        self._received = number  # nothing else: this interrupts anything, also the saving after an earlier signal
+        if is_first(number):
+            self._received = number  # nothing else: this interrupts anything
 
     def _may_stop(self, runner: Any, batch_idx: int, *, every: int) -> bool:
         """Tell whether to ask now; the answer is the same on all ranks."""
@@ -94,6 +94,7 @@ class PreemptionHook(Hook):
         if hook is None:
             hook = CheckpointHook(by_epoch=False)
             hook.before_train(runner)
+            save_whole(hook)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             step = runner.epoch + 1 if hook.by_epoch else runner.iter + 1
             meta = {'epoch': runner.epoch, 'iter': runner.epoch * len(runner.train_dataloader)}

@@ -77,6 +77,11 @@ class SegLoss(StatsModule):
         """Why the loss needs logits of the size of the labels; empty if it can be computed without them."""
         return 'it is no sum over pixels'
 
+    @property
+    def needs_one_label(self) -> str:
+        """Why a pixel must have one label; empty if the loss takes a map of 0, 1 and ``ignore_index`` for each class, too."""
+        return '' if self.sigmoid else 'it compares the classes of a pixel with each other'
+
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         """Return the reduced loss of checked inputs: labels in range where ``valid``, 0 elsewhere."""
@@ -97,7 +102,8 @@ class SegLoss(StatsModule):
 
         Args:
             logits: ``(N, C, *)`` scores; computed in float32 at least, never written to.
-            target: ``(N, *)`` labels in ``[0, C)`` or ``ignore_index``; 0 and 1 for ``C = 1``.
+            target: ``(N, *)`` labels in ``[0, C)`` or ``ignore_index``; 0 and 1 for ``C = 1``. Where a pixel can have several
+                labels: ``(N, C, *)`` maps of 0, 1 and ``ignore_index``, for losses that are not said to need one label.
             weight: ``(N, *)`` pixel weights; those of ignored pixels can be any number.
             avg_factor: What ``'mean'`` divides by, instead of the rule of ``normalize``.
             reduction_override: Replaces ``reduction`` for this call.
@@ -105,7 +111,8 @@ class SegLoss(StatsModule):
             upsample: For ``(N, C, h, w)`` logits that are not of the size of the labels: how to interpolate them.
 
         Returns:
-            A scalar, or ``(N, *)`` with zeros at ignored pixels for ``'none'``; exactly 0 where no pixel is valid.
+            A scalar, or for ``'none'`` the shape of the labels with zeros where they are ignored; exactly 0 where no pixel is
+            valid.
 
         Raises:
             ValueError: Shapes or classes do not fit, a label is out of range, the reduction is unknown, the way to up-sample
@@ -116,7 +123,9 @@ class SegLoss(StatsModule):
             raise ValueError(f"`avg_factor` must be None unless reduction='mean', got {avg_factor!r}")
         self.prepare()
         self._check(logits, target, weight, upsample)
-        labels = max(logits.shape[1], 2)
+        if target.ndim == logits.ndim and logits.shape[1] == 1:
+            target = target.squeeze(1)
+        labels = max(logits.shape[1], 2) if target.ndim < logits.ndim else 2
         target = target.long()
         valid = valid_labels(target, self.ignore_index if ignore_index is None else ignore_index, labels)
         compute: Any = self.value
@@ -124,7 +133,7 @@ class SegLoss(StatsModule):
             compute = partial(self.total, upsample=upsample)
         else:
             target = target.masked_fill(~valid, 0)
-            logits = logits if upsample is None else upsampled.upsample(logits, target.shape[1:], upsample.align_corners)
+            logits = logits if upsample is None else upsampled.upsample(logits, target.shape[-2:], upsample.align_corners)
             logits = logits if logits.dtype.itemsize >= 4 else logits.float()
         return self.loss_weight * compute(logits, target, valid, weight=weight, reduction=reduction,
                                           class_weight=self._class_weight(logits), avg_factor=avg_factor)
@@ -156,16 +165,21 @@ class SegLoss(StatsModule):
         return needs_full_logits(upsample.mode, type(self).__name__, obstacle)
 
     def _check(self, logits: Tensor, target: Tensor, weight: Tensor | None, upsample: Upsample | None) -> None:
-        if upsample is not None and (logits.ndim != 4 or target.ndim != 3 or len(logits) != len(target)):
-            raise ValueError(f'`target` must have the shape (N, H, W) for (N, C, h, w) logits, got {tuple(target.shape)} for '
-                             f'{tuple(logits.shape)}')
-        if upsample is None and (logits.ndim < 2 or target.shape != logits.shape[:1] + logits.shape[2:]):
-            raise ValueError(f'`target` must have the shape (N, *) of (N, C, *) logits, got {tuple(target.shape)} '
-                             f'for {tuple(logits.shape)}')
+        several = target.ndim == logits.ndim
+        begin = logits.shape[:2] if several else logits.shape[:1]
+        size = target.shape[-2:] if upsample is not None and target.ndim > 2 else logits.shape[2:]
+        if logits.ndim < 2 or (upsample is not None and logits.ndim != 4) or target.shape != begin + size:
+            shapes = '(N, H, W) for (N, C, h, w)' if upsample is not None else '(N, *) of (N, C, *)'
+            raise ValueError(f'`target` must have the shape {shapes} logits, one label for each pixel, got '
+                             f'{tuple(target.shape)} for {tuple(logits.shape)}')
+        if several and logits.shape[1] > 1 and self.needs_one_label:
+            raise ValueError(f'`target` must have one label for each pixel with {type(self).__name__} ({self.needs_one_label}; '
+                             'mmimb.BinaryCrossEntropyLoss takes several, and FocalLoss, DiceLoss and TverskyLoss do with '
+                             f'use_sigmoid=True), got {tuple(target.shape)}, a map for each class')
         if upsample is not None and 0 in (*logits.shape[1:], *target.shape[1:]):
             raise ValueError(f'`logits` and `target` must not be empty, got {tuple(logits.shape)} and {tuple(target.shape)}')
-        if weight is not None and weight.shape != target.shape:
-            raise ValueError(f'`weight` must have the shape of `target` {tuple(target.shape)}, got {tuple(weight.shape)}')
+        if weight is not None and weight.shape != (pixels := target.shape[:1] + size):
+            raise ValueError(f'`weight` must have the shape {tuple(pixels)} of the pixels, got {tuple(weight.shape)}')
         if logits.shape[1] < 2 and not self.sigmoid:
             raise ValueError(f'`logits` must have at least 2 channels for this loss, got {tuple(logits.shape)}; heads with '
                              'out_channels=1 need a sigmoid loss')

@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..dispatch import Formula, Upsample, upsampled_sum
-from ..functional import reduce_pixels
+from ..functional import per_class, reduce_pixels
 from .base import SegLoss
 
 
@@ -59,16 +59,24 @@ class PixelLoss(SegLoss):
 
     def value(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
+        shape = target.shape
+        if target.ndim == logits.ndim:
+            logits, target, valid, weight = by_channel(logits, target, valid, weight, class_weight)
+            class_weight = None
         valid = self.select(logits, target, valid)
         loss = self.per_pixel(logits, target, valid, class_weight)
         if reduction != 'mean':
-            return reduce_pixels(loss, valid, weight=weight, reduction=reduction)
+            total = reduce_pixels(loss, valid, weight=weight, reduction=reduction)
+            return total.view(shape) if reduction == 'none' else total
         if avg_factor is None:
             avg_factor = self._divisor(valid, weight, self.weight_of(target, class_weight, logits.shape[1]))
         return reduce_pixels(loss, valid, weight=weight, divisor=avg_factor)
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
+        if target.ndim == logits.ndim:
+            logits, target, valid, weight = by_channel(logits, target, valid, weight, class_weight)
+            class_weight = None
         dtype = torch.promote_types(logits.dtype, torch.float32)
         used = self.weight_of(_cleaned(target, valid), class_weight, logits.shape[1]) if class_weight is not None else None
         coefficient = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
@@ -102,6 +110,29 @@ class PixelLoss(SegLoss):
             total = total.double() / dist.get_world_size()
             dist.all_reduce(total)
         return torch.where(total > 0, total, 1)
+
+
+def by_channel(logits: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None,
+               class_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return pixels with several labels as the same number of binary problems: a channel of an image becomes an image.
+
+    Args:
+        logits: ``(N, C, *)`` scores.
+        target: ``(N, C, *)`` labels 0 and 1.
+        valid: ``(N, C, *)`` mask of the labels that count.
+        weight: ``(N, *)`` pixel weights.
+        class_weight: ``(C,)`` weights, which become part of the pixel weights.
+
+    Returns:
+        ``(N·C, 1, *)`` logits, and ``(N·C, *)`` labels, mask and weights.
+    """
+    if weight is not None:
+        weight = weight.unsqueeze(1).expand_as(target)
+    if class_weight is not None:
+        used = per_class(class_weight, target).expand_as(target)
+        weight = used if weight is None else used * weight
+    flat = None if weight is None else weight.flatten(0, 1)
+    return logits.flatten(0, 1).unsqueeze(1), target.flatten(0, 1), valid.flatten(0, 1), flat
 
 
 def _cleaned(target: Tensor, valid: Tensor) -> Tensor:

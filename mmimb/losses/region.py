@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..checks import number
-from ..dispatch import Upsample, implementation
-from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, strips, tversky_loss
+from ..dispatch import Upsample, upsampled_lovasz
+from ..functional import lovasz_loss, occurring, positive_channels, soft_confusion, tversky_loss
 from ..registry import MODELS
 from .base import SegLoss
 
@@ -53,6 +53,7 @@ class RegionLoss(SegLoss):
               reduction: str, avg_factor: float | Tensor | None) -> Tensor:
         prob = logits.sigmoid() if self.sigmoid else logits.softmax(1)
         positive = positive_channels(logits, target)
+        weight = weight.unsqueeze(1) if weight is not None and valid.ndim == prob.ndim else weight
         pixel = valid.to(prob.dtype) if weight is None else torch.where(valid, weight.to(prob.dtype), 0)
         terms, counts = self.per_class(prob, positive, pixel)
         counts = occurring(prob, positive, valid) if counts is None else counts
@@ -110,6 +111,10 @@ class LovaszLoss(RegionLoss):
     has_formula = False  # and so there is no kernel
 
     @property
+    def needs_one_label(self) -> str:
+        return 'its errors are counted pixel by pixel'
+
+    @property
     def obstacle(self) -> str:
         return ''
 
@@ -118,9 +123,7 @@ class LovaszLoss(RegionLoss):
 
     def total(self, logits: Tensor, target: Tensor, valid: Tensor, *, weight: Tensor | None, class_weight: Tensor | None,
               reduction: str, avg_factor: float | Tensor | None, upsample: Upsample) -> Tensor:
-        implementation(upsample.mode, None, logits)  # refuses 'fused'
         dtype = torch.promote_types(logits.dtype, torch.float32)
         pixel = valid.to(dtype) if weight is None else torch.where(valid, weight.to(dtype), 0)
-        return strips.lovasz_over_strips(
-            logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
-            sigmoid=bool(self.sigmoid), align_corners=upsample.align_corners)
+        return upsampled_lovasz(logits, target, pixel, lambda counts: self._share(counts, class_weight, reduction, avg_factor),
+                                upsample, sigmoid=bool(self.sigmoid))

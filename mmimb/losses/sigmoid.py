@@ -115,6 +115,10 @@ class DistributionBalancedLoss(ChannelLoss):
                               lam=self.lam, gamma=self.gamma, table=table)
 
     @property
+    def needs_one_label(self) -> str:
+        return 'its factors and offsets belong to the classes of one map'
+
+    @property
     def exempt(self) -> dict[str, str]:
         rows = {'rows': 'rows of pixels have lost which image they belong to, on which the weights depend'}
         binary = {'binary': 'one channel has no classes to balance'}

@@ -1,4 +1,5 @@
-"""Evaluation that shows what happens to the rare classes."""
+"""The metric that shows what happens to rare classes."""
 from .long_tail_iou import LongTailIoUMetric
+from .multi_label_iou import MultiLabelIoUMetric
 
-__all__ = ['LongTailIoUMetric']
+__all__ = ['LongTailIoUMetric', 'MultiLabelIoUMetric']

@@ -12,26 +12,28 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..functional import confusion_matrix, scores
+from ..checks import number
+from ..functional import confusion_matrix
+from ..padding import is_padding
 from ..registry import METRICS
 from ..stats import ClassStats
 from ..stats.class_stats import StatsSource
 from .groups import check_groups, resolve_groups
+from .keys import check_iou_metrics, flat_scores
 from .table import class_table
 
 # Arguments of mmseg's IoUMetric that a config inherits from its base, with the values that ask for nothing.
-INHERITED: dict[str, tuple[Any, ...]] = {
-    'iou_metrics': (['mIoU'], 'mIoU'), 'nan_to_num': (None,), 'beta': (1,), 'output_dir': (None,), 'format_only': (False,)
-}
+INHERITED: dict[str, tuple[Any, ...]] = {'nan_to_num': (None,), 'output_dir': (None,), 'format_only': (False,)}
 
 
 @METRICS.register_module()
 class LongTailIoUMetric(BaseMetric):
     """Scores in percent, as flat keys: ``mIoU``, ``mAcc``, ``aAcc``, ``mIoU_<group>``, ``{IoU,Acc,Precision}.<class>``.
 
-    A class that is in neither labels nor predictions is left out of the means and has no key; one that is only predicted has
-    IoU 0. NaN stands for what is undefined: the accuracy of a class without labels, the precision of one that is never
-    predicted, the mean of a group without a measured class; ``save_best`` never takes a NaN for the best.
+    Every evaluation gives the same keys. NaN stands for what is undefined, and is left out of the means: all scores of a
+    class that is in neither labels nor predictions, the accuracy of a class without labels, the precision of one that is
+    never predicted, the mean of a group without a measured class; ``save_best`` never takes a NaN for the best. A class that
+    is only predicted has IoU, Dice and F-score 0.
 
     Images are counted into one (C, C) matrix per rank. The samplers of mmengine deal image ``i`` to rank ``i % world_size``
     and pad the end; these duplicates do not count.
@@ -41,12 +43,16 @@ class LongTailIoUMetric(BaseMetric):
             ``head``, ``medium`` and ``tail``. A path is read at the first image; without the file there are no groups.
         groups: Class names or ids by group, like ``dict(head=[...], tail=[...])``, instead of the thirds.
         ignore_index: Label of pixels that do not count.
+        iou_metrics: As in mmseg's ``IoUMetric``: with ``'mDice'`` the keys ``mDice`` and ``Dice.<class>`` come too, with
+            ``'mFscore'`` the keys ``mFscore``, ``mPrecision``, ``mRecall`` and ``Fscore.<class>``. Those of ``'mIoU'`` are
+            always there.
+        beta: Of the F-score: recall counts ``beta`` times as much as precision.
         collect_device: Accepted as for every metric, without effect: ranks add up their matrices, nothing is collected.
         prefix: Put before every key, with a slash.
 
     Raises:
         ValueError: Groups or statistics do not fit the classes of the dataset, a label is out of range, an argument of
-            mmseg's ``IoUMetric`` asks for something else than mIoU.
+            mmseg's ``IoUMetric`` asks for something that this metric does not do.
         TypeError: An argument is of the wrong type or unknown.
     """
 
@@ -56,7 +62,8 @@ class LongTailIoUMetric(BaseMetric):
     _images = 0
 
     def __init__(self, stats: StatsSource | None = None, groups: Mapping[str, Sequence[Any]] | None = None,
-                 ignore_index: int = 255, *, collect_device: str = 'cpu', prefix: str | None = None, **inherited: Any) -> None:
+                 ignore_index: int = 255, *, iou_metrics: Sequence[str] | str = ('mIoU', ), beta: float = 1,
+                 collect_device: str = 'cpu', prefix: str | None = None, **inherited: Any) -> None:
         _check_inherited(inherited)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
             raise TypeError(f'`ignore_index` must be an integer, got {ignore_index!r}')
@@ -66,6 +73,7 @@ class LongTailIoUMetric(BaseMetric):
         self.stats = stats if stats is None or isinstance(stats, (str, Path)) else ClassStats.load(stats)
         self.given_groups = None if groups is None else check_groups(groups)
         self.ignore_index = ignore_index
+        self.iou_metrics, self.beta = check_iou_metrics(iou_metrics), number('beta', beta, above=0)
         self._resolved: tuple[tuple[str, ...], dict[str, list[int]]] | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -93,22 +101,22 @@ class LongTailIoUMetric(BaseMetric):
             _warn(f'{images} images were measured in a dataset of {size}: the sampler did not deal every image once')
         result: list[Any] = [None]
         if get_dist_info()[0] == 0:
-            metrics = self.compute_metrics([confusion])
-            result = [{f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics]
+            result = [self._prefixed(self.compute_metrics([confusion]))]
         broadcast_object_list(result)
         return result[0]
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Return the scores of ``[confusion]``, the ``(C, C)`` counts of all images, and log them as a table."""
         classes, groups = self._resolve()
-        iou, accuracy, precision, overall = scores(results[0])
-        metrics = {'mIoU': _percent(iou), 'mAcc': _percent(accuracy), 'aAcc': _percent(overall)}
-        metrics.update({f'mIoU_{name}': _percent(iou[members]) for name, members in groups.items()})
-        measured = [c for c, missing in enumerate(iou.isnan().tolist()) if not missing]
-        for key, values in (('IoU', iou), ('Acc', accuracy), ('Precision', precision)):
-            metrics.update({f'{key}.{classes[c]}': _percent(values[c]) for c in measured})
+        metrics = flat_scores(results[0], classes, groups, self.iou_metrics, self.beta)
         print_log(f'per class results:\n{class_table(results[0], classes, groups)}', logger='current')
         return metrics
+
+    def keys(self) -> list[str]:
+        """Return the keys of every evaluation, for the classes of ``dataset_meta``."""
+        classes, groups = self._resolve()
+        nothing = torch.zeros(self._rows, self._rows, dtype=torch.int64)
+        return list(self._prefixed(flat_scores(nothing, classes, groups, self.iou_metrics, self.beta)))
 
     def class_groups(self) -> dict[str, list[str]]:
         """Return the class names of every group, from frequent to rare where statistics are known."""
@@ -120,26 +128,36 @@ class LongTailIoUMetric(BaseMetric):
         if 'gt_sem_seg' not in sample:
             raise ValueError(f"{name}: `data_samples` must hold `gt_sem_seg`, got none; mmseg's IoUMetric(format_only=True, "
                              "output_dir='...') writes predictions for a split without labels")
-        pred = sample['pred_sem_seg']['data'].squeeze()
-        label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
-        num_classes = len(self._resolve()[0])  # wrong statistics fail here, on every rank, not after an hour of testing
-        if pred.device.type != 'cpu' and _out_of_range(pred, label, num_classes, self.ignore_index):
-            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
+        self._resolve()  # wrong statistics fail here, on every rank, not after an hour of testing
         try:
-            return confusion_matrix(pred, label, num_classes, self.ignore_index)
+            return self._confusion(sample)
         except ValueError as error:
             raise ValueError(f'{name}: {error} (`target` is the label file, `pred` the model)') from error
 
+    @property
+    def _rows(self) -> int:
+        """Rows of the matrix that is counted; scores are those of the first C."""
+        return len(self._resolve()[0])
+
+    def _confusion(self, sample: Mapping[str, Any]) -> Tensor:
+        """Return the counts of an image, rows = label, columns = prediction."""
+        pred = sample['pred_sem_seg']['data'].squeeze()
+        label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
+        if pred.device.type != 'cpu' and _out_of_range(pred, label, self._rows, self.ignore_index):
+            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
+        return confusion_matrix(pred, label, self._rows, self.ignore_index)
+
     def _without_padding(self, size: int) -> tuple[Tensor, int]:
         """Return the counts of this rank and its number of images; only the last one can be padding."""
-        rank, world_size = get_dist_info()
-        num_classes = len(self._resolve()[0])
         parts = [] if self._total is None else [self._total]
-        padded = rank + (self._images - 1) * world_size >= size
+        padded = self._last is not None and is_padding(self._images - 1, size)
         if self._last is not None and not padded:
             parts.append(self._last)
-        counts = torch.stack(parts).sum(0) if parts else torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        return counts, self._images - int(padded and self._last is not None)
+        counts = torch.stack(parts).sum(0) if parts else torch.zeros(self._rows, self._rows, dtype=torch.int64)
+        return counts, self._images - int(padded)
+
+    def _prefixed(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else dict(metrics)
 
     def _resolve(self) -> tuple[tuple[str, ...], dict[str, list[int]]]:
         """Return class names and groups; statistics are read at the first call."""
@@ -174,8 +192,8 @@ def _check_inherited(inherited: Mapping[str, Any]) -> None:
             raise TypeError(f'`{name}` is no argument of LongTailIoUMetric')
         if value not in INHERITED[name]:
             raise ValueError(f'`{name}` must be {INHERITED[name][0]!r} or absent for LongTailIoUMetric, got {value!r}; where '
-                             'a config inherits it, write _delete_=True; for other scores and for files of predictions, put '
-                             "mmseg's IoUMetric beside it in a list")
+                             'a config inherits it, write _delete_=True; for files of predictions, put '
+                             "dict(type='IoUMetric', prefix='mmseg', ...) beside it in a list")
 
 
 def _out_of_range(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> bool:
@@ -183,11 +201,6 @@ def _out_of_range(pred: Tensor, label: Tensor, num_classes: int, ignore_index: i
         return False
     wrong = (label < 0) | (label >= num_classes) | (pred < 0) | (pred >= num_classes)
     return bool((wrong & (label != ignore_index)).any())
-
-
-def _percent(values: Tensor) -> float:
-    """Return the mean of the values that are defined, in percent, NaN if there is none."""
-    return round(100 * values.nanmean().item(), 2)
 
 
 def _warn(message: str) -> None:

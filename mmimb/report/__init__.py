@@ -1,9 +1,9 @@
-"""What a scan means, for people: weights side by side, a suggested config, and a page to show to colleagues."""
+"""What people see of a scan: tables in the terminal, an HTML page, a suggested config."""
 from .page import PageSource, render
 from .present import present
 from .schemes import Scheme, all_schemes
 from .suggest import Suggestion, suggest
-from .terminal import crop_table, derived_lines, scheme_table, show
+from .terminal import class_table, crop_table, derived_lines, scheme_table, show, summary_lines
 
-__all__ = ['PageSource', 'Scheme', 'Suggestion', 'all_schemes', 'crop_table', 'derived_lines', 'present', 'render',
-           'scheme_table', 'show', 'suggest']
+__all__ = ['PageSource', 'Scheme', 'Suggestion', 'all_schemes', 'class_table', 'crop_table', 'derived_lines', 'present',
+           'render', 'scheme_table', 'show', 'suggest', 'summary_lines']

@@ -1,12 +1,13 @@
-"""Whole images and crops side by side."""
+"""Class shares of whole images and of crops, side by side."""
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..scan.crops import CropCounts
 from ..stats import ClassStats
+from ..stats.imbalance import derive
 
-SHOWN_CROPS = 12  # classes at first sight, the rarest
+SHOWN_CROPS = 12  # the rarest classes are shown at first
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class CropRow:
 
 def crop_rows(stats: ClassStats, crops: CropCounts) -> list[CropRow]:
     """Return a row for each class, from most to least frequent in whole images."""
-    whole, cropped = sum(stats.pixels), sum(crops.pixels)
+    prior, cropped = derive(stats).prior, sum(crops.pixels)
     rows = []
     for c in stats.order():
-        before, after = stats.pixels[c] / whole, crops.pixels[c] / cropped
+        before, after = prior[c], crops.pixels[c] / cropped
         images = stats.images[c] / stats.num_images if stats.images is not None and stats.num_images else None
         rows.append(CropRow(c, before, after, after / before if before else None, images, crops.images[c] / crops.num_crops))
     return rows

@@ -1,4 +1,4 @@
-"""Images that hold the rarest classes, and where in the image these lie."""
+"""Example images of the rarest classes, and maps of where in the image a class lies."""
 from __future__ import annotations
 
 import base64
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..scan.file_reader import FileReader
+from ..scan.labels import packed_labels
 from ..scan.reader import Reader
 from ..stats import ClassStats, PerImageCounts
 
 Array = npt.NDArray[Any]
 EXAMPLE_CLASSES, MAP_CLASSES = 6, 12
-MAP_IMAGES = 24  # read for a class's map
+MAP_IMAGES = 24  # at most so many are read for a map
 GRID = (12, 16)  # rows, columns
 WIDTH = 440  # of an example, in pixels
 OUTLINE = (255, 64, 255)
@@ -42,7 +44,7 @@ class Example:
 
 @dataclass(frozen=True)
 class PlaceMap:
-    """Where a class lies.
+    """A map of where a class lies in its images.
 
     Args:
         class_index: The class.
@@ -69,23 +71,27 @@ class SampleReader:
 
     def labels(self, position: int) -> Array | None:
         """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        return self._run(position, self.reader.loaders, 'gt_seg_map')
+        labels = packed_labels(self._run(position, self._of(position).chain.steps))
+        return labels if labels is not None and labels.ndim == 2 else None
 
     def image(self, position: int) -> Array | None:
         """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
-        loaders = [[] if loader is None else [loader] for loader in self.reader.image_loaders]
-        image = self._run(position, loaders, 'img')
-        return None if image is None or image.ndim not in (2, 3) else _three_bytes(image)
+        loader = self._of(position).image_loader
+        data = self._run(position, [] if loader is None else [loader])
+        image = data.get('img') if isinstance(data, dict) else None
+        return None if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) else _three_bytes(image)
 
-    def _run(self, position: int, loaders: Sequence[Sequence[Any]], key: str) -> Array | None:
+    def _of(self, position: int) -> FileReader:
+        return self.reader.file_readers[int(self.reader.files.source[position])]
+
+    def _run(self, position: int, loaders: Sequence[Any]) -> Any:
         try:
             data = self.reader.info(position)
-            for loader in loaders[int(self.reader.files.source[position])]:
+            for loader in loaders:
                 data = loader(data)
-            found = data.get(key)
-        except Exception:  # whatever a decoder raises: the audit names the file
+        except Exception:  # a decoder may raise anything; the audit names the file
             return None
-        return found if isinstance(found, np.ndarray) else None
+        return data
 
 
 def find_examples(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[Example]:
@@ -148,7 +154,7 @@ def _draw(reader: SampleReader, row: int, c: int) -> str:
     size = WIDTH, max(1, round(WIDTH * labels.shape[0] / labels.shape[1]))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.25).astype(np.uint8)
-    if not mask.any():  # thinner than a pixel of the small picture
+    if not mask.any():  # the class is thinner than a pixel of the small picture
         mask = (cv2.resize((labels == c).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     pale = cv2.addWeighted(image, 0.5, np.full_like(image, 128), 0.5, 0)
     near = cv2.dilate(mask, np.ones((7, 7), np.uint8))
@@ -157,7 +163,7 @@ def _draw(reader: SampleReader, row: int, c: int) -> str:
     for color, thickness in (((0, 0, 0), 4), (OUTLINE, 2)):
         for contour in contours:
             x, y, width, height = cv2.boundingRect(contour)
-            if max(width, height) < TINY:  # a ring is seen better than a dot
+            if max(width, height) < TINY:  # too small for an outline: a ring instead
                 cv2.circle(picture, (x + width // 2, y + height // 2), TINY, color, thickness, cv2.LINE_AA)
             else:
                 cv2.drawContours(picture, [contour], -1, color, thickness)

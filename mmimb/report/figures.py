@@ -1,4 +1,4 @@
-"""The figures of the report: how often classes occur, together with which, and how schemes weight them."""
+"""The figures of the report: class frequencies, co-occurrence, and the weights of every scheme."""
 from __future__ import annotations
 
 import math

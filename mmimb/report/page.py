@@ -14,7 +14,7 @@ from .crops import SHOWN_CROPS, crop_rows
 from .examples import SampleReader, find_examples, find_places
 from .figures import cooccurrence_figure, frequency_figures, scheme_figure
 from .schemes import all_schemes
-from .suggest import Suggestion
+from .suggest import Suggestion, fix_first
 from .svg import GROUP_COLORS, percent, thousands
 
 SHOWN_FILES = 50  # of a finding; the JSON has more
@@ -23,7 +23,7 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class PageSource:
-    """What a page is made of; parts that are empty are left out of it.
+    """The content of a page; an empty part is left out.
 
     Args:
         scan: Counts and findings.
@@ -68,6 +68,7 @@ def _values(source: PageSource) -> dict[str, Any]:
     return {
         'title': source.title, 'stats': stats, 'found': found, 'names': class_labels(stats), 'schemes': schemes,
         'order': stats.order(), 'groups': stats.groups(), 'group_colors': GROUP_COLORS, 'suggestion': source.suggestion,
+        'fix_first': fix_first(source.scan.audit),
         'frequency': frequency_figures(stats), 'scheme_lines': scheme_figure(stats, schemes),
         'cooccurrence': cooccurrence_figure(stats, together) if together.size else None,
         'examples': [] if reader is None else find_examples(stats, source.scan.per_image, reader),

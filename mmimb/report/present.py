@@ -1,4 +1,4 @@
-"""From a finished scan to what is shown of it."""
+"""Collecting what tables and page show of a scan."""
 from __future__ import annotations
 
 from collections.abc import Mapping

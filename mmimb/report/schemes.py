@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from ..stats import ClassStats
 from ..weights import schemes
 
-# what is shown besides the defaults: the milder choice, and the papers' setting, which pixel counts make useless
+# shown besides the defaults: a milder setting, and the one of the papers, which has no effect on pixel counts
 VARIANTS = {'InverseFrequency': ({'power': 0.5},), 'EffectiveNumber': ({'beta': 0.9999},)}
 LISTED_WEIGHTS = re.compile(r' \([^()]*\)')
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A scheme on some counts.
+    """The weights of a scheme for some counts.
 
     Args:
         name: As a user writes it, such as ``InverseFrequency(power=0.5)``.
         weights: One for each class, mean 1 over the classes that occur.
         ratio: Largest weight over the smallest.
-        warning: What the scheme says about these counts, empty if nothing.
+        warning: The warning of the scheme about these counts, empty if there is none.
     """
 
     name: str
@@ -42,6 +42,6 @@ def all_schemes(stats: ClassStats) -> list[Scheme]:
                 weight = kind(stats, **arguments).weight
             shown = ', '.join(f'{key}={value}' for key, value in arguments.items())
             name = kind.__name__ + (f'({shown})' if shown else '')
-            said = '; '.join(LISTED_WEIGHTS.sub('', str(w.message)) for w in caught)
+            said = '; '.join(LISTED_WEIGHTS.sub('', str(w.message)).removeprefix(f'{kind.__name__} ') for w in caught)
             found.append(Scheme(name, tuple(weight.tolist()), float(weight.max() / weight.min()), said))
     return found

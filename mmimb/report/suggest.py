@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..scan.findings import ERROR, FINDINGS
 from ..stats import ClassStats
 from ..stats.imbalance import Derived, class_labels, derive
 
@@ -12,7 +13,7 @@ MILD, STRONG = 20, 100  # imbalance ratios
 NAMED = 4
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 SAMPLER = 'RepeatFactorSampler'
-USUAL: Mapping[str, Any] = {  # what a base is taken for that is not known
+USUAL: Mapping[str, Any] = {  # assumed of a base config that is not known
     'model': {'decode_head': {'loss_decode': {}}}, 'train_dataloader': {'sampler': {}},
     'val_evaluator': {}, 'test_evaluator': {}}
 
@@ -59,6 +60,12 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
             *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
               is not None)]
     return Suggestion('\n'.join(text) + '\n', loss, tuple(reasons))
+
+
+def fix_first(audit: Mapping[str, Any]) -> list[str]:
+    """Return a line for every kind of error in the findings of a scan: no setting mends them."""
+    return [f'{entry["total"]:,} {FINDINGS[name].title if name in FINDINGS else name} ({name})'
+            for name, entry in audit.items() if entry['severity'] == ERROR]
 
 
 def _loss(found: Derived, report: str) -> tuple[dict[str, Any], str]:

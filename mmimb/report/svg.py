@@ -1,4 +1,4 @@
-"""Figures of matplotlib as SVG inside a page: text stays text, and ink takes the colour of the page."""
+"""Figures of matplotlib as SVG inside a page: text stays text, and black lines take the text colour of the page."""
 from __future__ import annotations
 
 import io
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 
-INK = '#010203'  # drawn with this colour, shown with the text's
+INK = '#010203'  # stands for the text colour of the page, which replaces it
 GROUP_COLORS = {'head': '#3d84c6', 'medium': '#d99a00', 'tail': '#d3455b'}
 LINE_COLORS = ('#3d84c6', '#d99a00', '#2a9d76', '#c06bb0', '#d3455b', '#4bb4d8', '#8c7a6b')
 SVG, XLINK = 'http://www.w3.org/2000/svg', 'http://www.w3.org/1999/xlink'
@@ -39,7 +39,7 @@ def new_figure(width: float, height: float) -> Iterator[Any]:
 
 
 def to_svg(figure: Any, label: str) -> str:
-    """Return a figure as an ``<svg>`` element for HTML that ``label`` describes to those who do not see it."""
+    """Return a figure as an ``<svg>`` element; ``label`` describes it to screen readers."""
     import matplotlib
     written = io.BytesIO()
     with matplotlib.rc_context({**STYLE, 'svg.hashsalt': label}):
@@ -71,7 +71,7 @@ def plain(text: str, most: int = 22) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent with three digits that mean something.
+    """Return a share in percent with three significant digits.
 
     >>> percent(0.3146), percent(0.00392), percent(0.0)
     ('31.5 %', '0.392 %', '0 %')

@@ -1,4 +1,4 @@
-"""What the scanner prints below its table: weights side by side, and what to try."""
+"""What the scanner prints: its classes, the weights of every scheme side by side, and what to try."""
 from __future__ import annotations
 
 import re
@@ -14,11 +14,41 @@ from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
 from .page import PageSource
 from .schemes import Scheme, all_schemes
-from .suggest import Suggestion
+from .suggest import Suggestion, fix_first
 from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
-SHOWN_CLASSES = 12  # beyond, the most frequent and the rarest
+SHOWN_CLASSES = 12  # of more classes only the most frequent and the rarest are shown
+GROUP_STYLES = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
+
+
+def class_table(stats: ClassStats) -> Table:
+    """Return the table of classes, from most to least frequent."""
+    found, names = derive(stats), class_labels(stats)
+    table = Table(header_style='bold')
+    table.add_column('id', justify='right')
+    table.add_column('class')
+    for name in ('pixels', 'share %', 'images'):
+        table.add_column(name, justify='right')
+    table.add_column('group')
+    for c in stats.order():
+        images, group = '' if stats.images is None else f'{stats.images[c]:,}', found.group[c]
+        table.add_row(str(c), Text(names[c] if stats.classes else ''), f'{stats.pixels[c]:,}', f'{100 * found.prior[c]:.3f}',
+                      images, Text(group, GROUP_STYLES[group]))
+    return table
+
+
+def summary_lines(stats: ClassStats) -> list[str]:
+    """Return the lines under that table: imbalance, classes that never occur, ignored share, images."""
+    found, names = derive(stats), class_labels(stats)
+    lines = [f'imbalance ratio: {found.ratio:,.1f} : 1 ({names[found.most]} : {names[found.least]})']
+    if found.absent:
+        lines.append('never labelled: ' + ', '.join(names[c] for c in found.absent) + ' (not part of the ratio above)')
+    if found.ignored is not None:
+        lines.append(f'ignored: {100 * found.ignored:.2f} % of all pixels ({stats.ignored_pixels:,})')
+    if stats.num_images is not None:
+        lines.append(f'images: {stats.num_images:,}')
+    return lines
 
 
 def scheme_table(stats: ClassStats, schemes: Sequence[Scheme]) -> Table:
@@ -55,18 +85,24 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
 
 
 def show(source: PageSource) -> None:
-    """Print what the page holds in tables and lines; a narrow terminal wraps tables instead of cutting numbers."""
+    """Print tables and lines. A narrow terminal wraps the lines of a table: no number is cut."""
     stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
+    Console().print(class_table(stats))
+    Console().print(*summary_lines(stats), sep='\n', markup=False, highlight=False, soft_wrap=True)
     crops = [] if source.crops is None else [crop_table(stats, source.crops)]
     for table in (scheme_table(stats, schemes), *crops):
         width = Console(width=10_000).measure(table).maximum
         Console(width=width).print(table)
-    lines = derived_lines(stats, schemes, source.suggestion)
+    lines = derived_lines(stats, schemes, source.suggestion, fix_first(source.scan.audit))
     Console().print(*lines, sep='\n', markup=False, highlight=False, soft_wrap=True)
 
 
-def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None) -> list[str]:
-    """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons."""
+def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None,
+                  errors: Sequence[str] = ()) -> list[str]:
+    """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons.
+
+    Where the audit found ``errors`` (see :func:`fix_first`), they take the place of the config.
+    """
     found = derive(stats)
     lines = [f'Gini coefficient: {found.gini:.3f} (0: all classes equal)']
     lines += [f'{group}: {100 * sum(found.prior[c] for c in members):.2f} % of the labelled pixels '
@@ -74,6 +110,9 @@ def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Sugg
     lines += [f'warning: {scheme.name}: {scheme.warning}' for scheme in schemes if scheme.warning]
     if suggestion is None:
         return lines
+    if errors:
+        return [*lines, '', 'fix these first, then scan again for a config to start from:', '',
+                *(f'    {line}' for line in errors)]
     lines += ['', 'a config to start from, to be compared with cross-entropy over several seeds:', '']
     lines += [f'    {line}' for line in suggestion.config.splitlines()]
     return [*lines, '', *suggestion.reasons]

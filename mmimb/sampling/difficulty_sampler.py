@@ -1,4 +1,4 @@
-"""The sampler that follows what the model finds hard."""
+"""The sampler that draws classes by their difficulty."""
 from __future__ import annotations
 
 from bisect import bisect_right
@@ -21,17 +21,16 @@ from .sampler_base import ClassSampler, cumulative_share
 class DifficultySampler(ClassSampler):
     """Draws a class in proportion to its difficulty ``d ** tau``, then an image that contains it (CDB-S, arXiv 2207.14499).
 
-    ``ClassWeightHook`` measures the difficulty and hands over new weights of the classes. They are in force from a draw on
-    that lies ``delay`` iterations ahead, so that it does not matter how many batches the workers have prefetched; until the
-    first measurement all classes are alike. State: the weights with the draws from which they are in force, and the seed;
-    both are in the checkpoint.
+    ``ClassWeightHook`` measures the difficulty and hands over new weights of the classes. They take effect ``delay``
+    iterations later, so that it does not matter how many batches the workers have prefetched. Until the first measurement all
+    classes have the same weight. State, in the checkpoint: the seed, and the weights with the draws from which they hold.
 
     Args:
         dataset: The training dataset; the runner gives it.
         stats: Path of the scanner report of this dataset.
         tau: Exponent of the difficulty: ``'dynamic'`` or a number of at least 0.
         measure: What the difficulty is measured by: ``'recall'``, ``'iou'`` or ``'f1'``.
-        delay: Iterations from a measurement to the first draw by it; more than ``num_workers * prefetch_factor``.
+        delay: Iterations from a measurement to the first draw that uses it; more than ``num_workers * prefetch_factor``.
         min_pixels: Pixels of the class that an image must have to be drawn for it, unless none has as many.
         seed: Of the stream; the runner gives it.
         infinite: True for iteration-based loops, False for epoch-based ones.
@@ -50,12 +49,12 @@ class DifficultySampler(ClassSampler):
         self._append(0, torch.ones(1, self.num_classes, dtype=torch.float64))
 
     def set_class_weights(self, weight: Tensor, start: int) -> None:
-        """Put weights in force from draw ``start`` on, counted over all ranks; a class is drawn in proportion to its weight.
+        """Draw classes in proportion to ``weight`` from draw ``start`` on, counted over all ranks.
 
         Args:
             weight: ``(C,)`` non-negative weights of any scale, above 0 for a class that occurs.
-            start: No draw that was handed out already. Weights that would come into force there or later are replaced: a
-                resumed run may repeat part of an epoch, or draw less in an iteration.
+            start: A draw that was not handed out yet. Weights set for this draw or later ones are replaced: a resumed run may
+                repeat part of an epoch, or draw less in an iteration.
 
         Raises:
             ValueError, TypeError: The weights or ``start`` break these rules; nothing has changed then.
@@ -74,14 +73,14 @@ class DifficultySampler(ClassSampler):
         return self._cumulative[bisect_right(self._starts, k) - 1]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seed, the ``(n,)`` draws at which weights come into force, and these ``(n, C)`` weights."""
+        """Return the seed, the ``(n,)`` first draws of the weights, and the ``(n, C)`` weights."""
         return {**super().state_dict(), 'starts': torch.tensor(self._starts), 'weights': torch.cat(self._weights)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Make all draws those of the saved sampler; draws of an iterator that exists already are not checked.
+        """Take over the state, so that all draws are those of the saved sampler.
 
-        That is right if those are read again only to be passed over (mmengine 0.10), or are too few to have weights of a
-        measurement, as any that workers prefetch at the start.
+        An iterator that exists already may have drawn by other weights. That does no harm: its draws are only skipped (resume
+        in mmengine 0.10), or come before the first measurement (what workers prefetch at the start).
 
         Raises:
             ValueError: The state is of another number of classes, or its draws do not ascend from 0.

@@ -1,4 +1,4 @@
-"""Random numbers that are a function of a seed and a position, not of what was drawn before."""
+"""Counter-based random numbers: functions of a seed and a position, not of what was drawn before."""
 from __future__ import annotations
 
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-WORDS = 4  # 64-bit words for one value of Philox' counter
+WORDS = 4  # 64-bit words that Philox gives for one value of its counter
 BLOCK = 1024
 
 
@@ -21,14 +21,14 @@ def unit(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
 
 
 class PairStream:
-    """Pairs of numbers in [0, 1) by position; makes them in blocks and keeps the latest block."""
+    """Pairs of random numbers in [0, 1) by position. They are computed in blocks, of which the latest is kept."""
 
     def __init__(self) -> None:
         self._block: tuple[int, int] | None = None
         self._pairs: Any = None
 
     def __call__(self, seed: int, position: int) -> tuple[float, float]:
-        """Return the pair of ``position``, the same whatever was asked before."""
+        """Return the pair at ``position``; it depends on the seed and the position only."""
         block, offset = divmod(position, BLOCK)
         if self._block != (seed, block):
             self._pairs = unit(words(seed, block * BLOCK, BLOCK)[:, :2])

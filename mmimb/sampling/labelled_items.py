@@ -47,7 +47,7 @@ class LabelledItems:
         return self.stats.num_classes
 
     def by_class(self, min_pixels: int = 1) -> list[npt.NDArray[np.int64]]:
-        """Return for every class the items with ``min_pixels`` of it; all that contain it where none has as many."""
+        """Return for every class the items with at least ``min_pixels`` of it; if there are none, all items that contain it."""
         return [self._containing(c, min_pixels) for c in range(self.num_classes)]
 
     def _containing(self, c: int, min_pixels: int) -> npt.NDArray[np.int64]:
@@ -58,7 +58,7 @@ class LabelledItems:
         return np.flatnonzero(chosen[self._item_image])
 
     def largest_of(self, values: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.float64]:
-        """Return for every item the largest of the ``(C,)`` values over its classes, ``least`` at least."""
+        """Return for every item the maximum of the ``(C,)`` values over its classes, but at least ``least``."""
         largest = np.full(len(self.counts), least)
         np.maximum.at(largest, self._image, values[self.counts.class_index])
         return largest[self._item_image]
@@ -69,7 +69,7 @@ def rare_class_probability(pixels: Any, temperature: float, candidates: npt.NDAr
 
     Args:
         pixels: ``(C,)`` pixels of each class; ``f`` is a class' share of them.
-        temperature: Above 0; small ones draw the rarest classes nearly always, large ones all alike.
+        temperature: Above 0. The smaller, the more the rarest classes dominate; large values give all the same probability.
         candidates: ``(C,)`` mask with at least one class.
     """
     share = np.asarray(pixels, np.float64)
@@ -90,14 +90,14 @@ def check_min_pixels(min_pixels: Any) -> int:
 
 
 def item_positions(dataset: Any) -> npt.NDArray[np.int64]:
-    """Return for every item of the dataset the position of its file in the scanner's list, which has every file once.
+    """Return for every item of the dataset the position of its file in the scanner's list, which names each file once.
 
     Raises:
         ValueError: A wrapper does not say what its items are.
     """
     from mmengine.dataset import RepeatDataset
 
-    if isinstance(dataset, RepeatDataset):  # some repeat a few images 40,000 times
+    if isinstance(dataset, RepeatDataset):  # may repeat a few images 40,000 times: no loop over all of them
         return np.tile(item_positions(dataset.dataset), dataset.times)
     if not hasattr(dataset, 'get_data_info'):
         raise ValueError(f'`dataset` must have `get_data_info`, which tells the file of an item, got {type(dataset).__name__}')

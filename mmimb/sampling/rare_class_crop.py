@@ -34,7 +34,7 @@ class RareClassCrop(RandomCrop):
         temperature: Above 0; the smaller, the more often the rarest classes.
         min_pixels: Pixels of the class in the crop.
         max_tries: Crops that are tried.
-        prob: Share of the images that are treated so; the others get a random crop.
+        prob: Probability of such a crop; otherwise the crop is random.
         ignore_index: Label of pixels without a class.
 
     Raises:
@@ -63,7 +63,7 @@ class RareClassCrop(RandomCrop):
 
     @cache_randomness
     def crop_bbox(self, results: dict) -> Box:
-        """Return the crop as ``(top, bottom, left, right)``; it may reach beyond a smaller image."""
+        """Return the crop as ``(top, bottom, left, right)``; it exceeds an image that is smaller."""
         label = results['gt_seg_map']
         if self.prob < 1 and np.random.rand() >= self.prob:
             return self._random_box(label.shape)
@@ -92,7 +92,7 @@ class RareClassCrop(RandomCrop):
         return present
 
     def _box_of(self, mask: np.ndarray) -> Box:
-        """The first of some crops around pixels of ``mask`` that holds enough of it, or the best."""
+        """Return the first tried crop with enough pixels of ``mask``, or the one with the most."""
         until_row = np.cumsum(cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S), dtype=np.int64)
         enough = min(self.min_pixels, int(until_row[-1]))
         best, most = (0, 0, 0, 0), -1
@@ -109,7 +109,7 @@ class RareClassCrop(RandomCrop):
         return best
 
     def _random_box(self, shape: tuple[int, ...], pixel: tuple[int, int] | None = None) -> Box:
-        """A crop anywhere in an image of this shape, or one that contains ``pixel``."""
+        """Return a random crop of an image of this shape; it contains ``pixel`` if that is given."""
         top, left = (self._offset(axis, shape[axis], None if pixel is None else pixel[axis]) for axis in range(2))
         return top, top + self.crop_size[0], left, left + self.crop_size[1]
 

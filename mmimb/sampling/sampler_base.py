@@ -1,4 +1,4 @@
-"""What all samplers share: a stream of draws that ranks deal out, and its position."""
+"""The base of all samplers: one stream of draws for all ranks, which each rank reads in turn."""
 from __future__ import annotations
 
 from abc import abstractmethod
@@ -19,10 +19,10 @@ class DrawSampler(Sampler):
 
     Args:
         items: The items of the dataset, with their labels.
-        seed: Of the stream, the same on all ranks; without one the ranks agree on a random one.
-        infinite: For iteration-based loops: one endless stream, as of mmengine's ``InfiniteSampler``. False is for
-            epoch-based loops: epoch e consists of the draws from ``e * total_size`` on.
-        epoch_size: Draws of an epoch over all ranks, rounded up so that the ranks have equally many.
+        seed: Of the stream, equal on all ranks. By default a random one, on which the ranks agree.
+        infinite: True: one endless stream, for iteration-based loops, like mmengine's ``InfiniteSampler``. False, for
+            epoch-based loops: epoch e consists of the draws ``e * total_size`` to ``(e + 1) * total_size - 1``.
+        epoch_size: Draws of an epoch, of all ranks together; rounded up to a multiple of the number of ranks.
     """
 
     def __init__(self, items: LabelledItems, seed: int | None, infinite: bool, *, epoch_size: int) -> None:
@@ -36,14 +36,14 @@ class DrawSampler(Sampler):
         self.num_samples = -(-epoch_size // self.world_size)
         self.total_size = self.num_samples * self.world_size
         self.epoch = 0
-        self._next = 0  # the first draw that no rank has handed out, if all are as far as this one
+        self._next = 0  # draws before it were handed out by some rank, if all ranks are as far as this one
 
     @abstractmethod
     def draw(self, k: int) -> int:
         """Return the index of the item that is draw ``k`` of the stream, counted over all ranks."""
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the draws of this rank: of the current epoch, or from the current position of the endless stream on."""
+        """Yield the draws of this rank: those of the current epoch, or the endless stream from its current position on."""
         if self.infinite:
             while True:
                 yield self._hand_out(self._next)
@@ -56,19 +56,19 @@ class DrawSampler(Sampler):
         return self.draw(start + self.rank)
 
     def __len__(self) -> int:
-        """Draws of this rank in an epoch; of the endless stream, those of all ranks, as ``InfiniteSampler`` has it."""
+        """Return the draws of this rank in an epoch; for the endless stream those of all ranks, as ``InfiniteSampler`` does."""
         return self.epoch_size if self.infinite else self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iterator yields; the endless stream has none."""
+        """Set the epoch of the next iterator. The endless stream has no epochs."""
         self.epoch = epoch
 
     @property
     def skip(self) -> Callable[[int], None]:
-        """``skip(num_samples)`` goes to the draw after the first ``num_samples`` of this rank, counted from the start.
+        """``skip(num_samples)`` moves to the draw after the first ``num_samples`` draws of this rank.
 
-        It is what a loop calls to resume without reading batches again. Only the endless stream has it: epochs may end with
-        a smaller batch, so that the number of iterations does not tell the draw; loops step through those.
+        A loop calls it to resume without reading old batches again. Only the endless stream has it: an epoch may end with a
+        smaller batch, so that the number of iterations does not give the number of draws.
         """
         if not self.infinite:
             raise AttributeError('`infinite` must be True to skip draws, got False')
@@ -78,11 +78,11 @@ class DrawSampler(Sampler):
         self._next = whole_number('num_samples', num_samples, least=0) * self.world_size
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the draws depend on, as plain data; the position is the loop's to restore."""
+        """Return what the draws depend on, as plain data. The loop restores the position."""
         return {'seed': self.seed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Make all draws those of the saved sampler, also for an iterator that exists already."""
+        """Take over the state, so that all draws are those of the saved sampler, also in an iterator that exists already."""
         self.seed = whole_number('seed', state['seed'], least=0)
 
 
@@ -114,6 +114,6 @@ class ClassSampler(DrawSampler):
 
 
 def cumulative_share(weight: Any) -> Any:
-    """Return the running sum of non-negative weights, scaled so that the last is exactly 1."""
+    """Return the cumulative sum of non-negative weights, scaled so that the last entry is exactly 1."""
     total = np.cumsum(weight / np.max(weight))
     return total / total[-1]

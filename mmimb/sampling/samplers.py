@@ -1,4 +1,4 @@
-"""Samplers that follow the class counts of the training split."""
+"""Samplers that show rare classes more often, by the counts of the training split."""
 from __future__ import annotations
 
 import warnings
@@ -80,7 +80,7 @@ class RepeatFactorSampler(DrawSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._ends: list[int] = []  # the draw after each cycle
+        self._ends: list[int] = []  # for each cycle, the draw after its last one
         self._cycle: tuple[int, Any] = (-1, None)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -97,17 +97,17 @@ class RepeatFactorSampler(DrawSampler):
         return int(self._cycle[1][k - self._ends[cycle]])
 
     def _times(self, cycle: int) -> Any:
-        """How often each item occurs in a cycle."""
+        """Return how often each item occurs in a cycle."""
         whole = np.floor(self.factor).astype(np.int64)
         return whole + (unit(self._words(cycle, 0, len(whole))) < self.factor - whole)
 
     def _shuffled(self, cycle: int) -> Any:
-        """The items of a cycle in their order."""
+        """Return the shuffled items of a cycle."""
         times = self._times(cycle)
         items = np.repeat(np.arange(len(times)), times)
         return items[np.argsort(self._words(cycle, len(times), len(items)), kind='stable')]
 
     def _words(self, cycle: int, skipped: int, count: int) -> Any:
-        """``count`` random words of a cycle, none of which is among its first ``skipped`` ones."""
+        """Return ``count`` random words of a cycle, after its first ``skipped`` ones."""
         start = ((cycle + 1) << 64) + -(-skipped // WORDS)
         return words(self.seed, start, -(-count // WORDS)).reshape(-1)[:count]

@@ -1,4 +1,4 @@
-"""From what each file shows to what the whole list shows: the findings of a report."""
+"""The findings of a report: problems of single files, and those that only the whole list shows, such as duplicates."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..printable import printable
+from ..stats import ClassStats
 from ..stats.npz import Array
+from .crops import CropCounts
 from .findings import ERROR, FINDINGS, NOTE, WARNING
 from .part import Part
 
@@ -29,6 +32,7 @@ def audit(part: Part, pixels: Array) -> dict[str, Any]:
         'unlisted_label': ((name, 'there is no image of this name') for name in part.manifest.unlisted),
         'class_never_seen': ((None, f'class {c}, {part.manifest.classes[c]!r}') for c in np.flatnonzero(pixels == 0)),
         'reduce_zero_label': _reduce_zero_label(part, pixels),
+        'only_0_and_255': _only_0_and_255(part),
         'not_checked': ((None, note) for note in part.manifest.notes),
     }
     entries = {name: _entry(name, of_list[name] if name in of_list else _of_files(part, name)) for name in FINDINGS}
@@ -46,24 +50,36 @@ def _of_files(part: Part, name: str) -> Iterator[Entry]:
             yield part.name(problem.position, FINDINGS[name].about), problem.detail
 
 
+def add_crop_findings(found: dict[str, Any], stats: ClassStats, crops: CropCounts) -> None:
+    """Add to the findings of a report the classes that crops hold and the counts do not: something was not counted through."""
+    classes = stats.classes or tuple(map(str, range(stats.num_classes)))
+    entries = ((None, f'class {c}, {classes[c]!r}: {crops.pixels[c]} pixels in {crops.images[c]} of {crops.num_crops} crops')
+               for c in range(stats.num_classes) if crops.pixels[c] and not stats.pixels[c])
+    entry = _entry('only_in_crops', entries)
+    if entry['total']:
+        merged = {**found, 'only_in_crops': entry}
+        found.clear()
+        found.update({name: merged[name] for name in FINDINGS if name in merged})
+
+
 def finding_lines(found: Mapping[str, Any]) -> list[str]:
     """Return one line for each listed file, and one for those that are not listed."""
     lines = []
     for name, entry in found.items():
         head = f'{entry["severity"]}: {name}: '
-        lines += [head + ': '.join(filter(None, (one['file'], one['detail']))) for one in entry['files']]
+        lines += [printable(head + ': '.join(filter(None, (one['file'], one['detail'])))) for one in entry['files']]
         if entry['total'] > len(entry['files']):
             lines.append(f'{head}and {entry["total"] - len(entry["files"])} more files')
     return lines
 
 
 def number_of_findings(found: Mapping[str, Any]) -> int:
-    """Return how many there are, notes apart."""
+    """Return the number of errors and warnings; notes do not count."""
     return sum(entry['total'] for entry in found.values() if entry['severity'] != NOTE)
 
 
 def _groups(digests: Array) -> Iterator[Array]:
-    """Yield the rows of every digest that occurs more than once; a row of zeros is no digest."""
+    """Yield, for every digest that occurs more than once, its rows. A row of zeros stands for an unread file."""
     rows = np.flatnonzero(digests.any(1))
     keys = np.ascontiguousarray(digests[rows]).view(f'V{digests.shape[1]}').reshape(-1)
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -74,7 +90,7 @@ def _groups(digests: Array) -> Iterator[Array]:
 
 
 def _duplicates(part: Part, about: str) -> Iterator[Entry]:
-    """Name every file whose content an earlier one of the list has; one file that is listed twice is no duplicate."""
+    """Yield every file that has the content of an earlier one. A file that is listed twice is no duplicate."""
     digests = getattr(part.records, f'{about}_digest')[:part.manifest.listed]
     copies = [(int(row), int(group[0])) for group in _groups(digests) for row in group[1:]]
     for row, first in sorted(copies):
@@ -93,15 +109,29 @@ def _in_both_splits(part: Part) -> Iterator[Entry]:
         yield part.name(row, about), f'{same} {name!r} of the {part.manifest.other_split} list'
 
 
+def _only_0_and_255(part: Part) -> Iterator[Entry]:
+    provenance, images = part.manifest.provenance, part.records.raw_images
+    as_it_is = provenance['reduce_zero_label'] is False and provenance['label_map'] is None and not provenance.get('transforms')
+    if as_it_is and provenance['ignore_index'] == 255 and len(part.manifest.classes) > 1 \
+            and np.flatnonzero(images).tolist() == [0, 255]:
+        first, second = part.manifest.classes[:2]
+        yield None, (f'0 is in {images[0]} labels, 255 in {images[255]}, and nothing else: 255 is ignored, so that training '
+                     f'sees {first!r} only; if 255 is {second!r}, write 1 for it in the files, or in a transform after '
+                     'LoadAnnotations')
+
+
 def _reduce_zero_label(part: Part, pixels: Array) -> Iterator[Entry]:
     setting, ignored = part.manifest.provenance['reduce_zero_label'], part.manifest.provenance['ignore_index']
     classes, images, count = len(part.manifest.classes), part.records.raw_images, part.records.raw_pixels
-    if not isinstance(setting, bool) or isinstance(ignored, list) or part.manifest.provenance['label_map'] is not None:
+    if not isinstance(setting, bool) or isinstance(ignored, list) or part.manifest.provenance['label_map'] is not None \
+            or part.manifest.provenance.get('transforms'):
         return
     values = [v for v in np.flatnonzero(images) if v not in (255, ignored)]
     highest = int(values[-1]) if values else -1
+    labels = int(part.records.counted.sum())
     zeros = f'value 0 is in {images[0]} labels ({100 * count[0] / max(count.sum(), 1):.1f} % of the pixels)'
-    beyond = classes < 255 and classes != ignored and images[classes] > images[classes + 1:255].sum()  # not a stray value
+    lossy = sum(problem.finding == 'lossy_label' for problem in part.records.problems)
+    beyond = classes < 255 and classes != ignored and 2 * images[classes] > labels and 2 * lossy < labels  # no stray values
     if not setting and beyond:
         yield None, (f'is False, but the labels hold values up to {classes} ({images[classes]} labels, {count[classes]} '
                      f'pixels) where the last of {classes} classes is {classes - 1}, and {zeros}: '

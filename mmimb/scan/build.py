@@ -1,4 +1,4 @@
-"""From a config to the dataset that its training, validation or testing uses."""
+"""Building the dataset of a config, for training, validation or testing."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ def build_split(cfg: Mapping[str, Any], split: str = 'train') -> Any:
 
 
 def heads_ignore_index(cfg: Mapping[str, Any]) -> int | None:
-    """Return the label that the config's decode head ignores: what training leaves out, whatever the dataset says.
+    """Return the ``ignore_index`` of the config's decode head, which training uses, whatever the dataset says.
 
-    ``None`` without a model. Of several heads the last counts, whose prediction is the model's.
+    ``None`` without a model. Of several heads the last counts: its prediction is that of the model.
     """
     model = cfg.get('model')
     head = model.get('decode_head') if isinstance(model, Mapping) else None

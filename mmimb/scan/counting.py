@@ -50,7 +50,7 @@ def value_counts(labels: Array) -> tuple[Array, Array]:
 
 
 def class_counts(values: Array, counts: Array, num_classes: int, ignore_index: int = 255) -> ClassCounts:
-    """Sort distinct label values and their counts into classes, ignored pixels, and values that are neither."""
+    """Split distinct label values with their counts: classes, ignored pixels, and values that are neither."""
     order = np.argsort(values, kind='stable')
     values, counts = values[order].astype(np.int64), counts[order]
     ignored = values == ignore_index

@@ -1,36 +1,37 @@
-"""What batches hold: labels counted after the dataset's whole pipeline, with its resizing, cropping and flipping."""
+"""What batches hold: labels are counted after the whole pipeline of the dataset, with resizing, cropping and flipping."""
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
 from ..checks import whole_number
+from ..files import require_regular
 from ..stats.npz import Array
 from .counting import class_counts, value_counts
-from .sources import class_names, leaves
-
-CROPS_PER_TASK = 4
+from .labels import packed_labels
+from .pool import read_ranges
+from .seeds import kept_random_state, set_seeds
+from .sources import class_names, ignored_label, leaves
 
 
 @dataclass(frozen=True)
 class CropCounts:
-    """Counts of the labels that the trainer is given.
+    """Counts of the labels in random crops.
 
     Args:
         per_image: Crops of each image.
-        seed: What the crops follow from.
+        seed: Of the random crops.
         pixels: Labelled pixels of each class.
         images: Crops that hold each class.
-        ignored_pixels: Pixels without a label, those that a transform padded among them.
+        ignored_pixels: Pixels without a label, including those that a transform padded.
         num_crops: Crops that could be counted.
-        problems: What went wrong with the others, one line for each image.
+        problems: Why the other crops could not be counted, a line for each image.
     """
 
     per_image: int
@@ -57,32 +58,44 @@ class Crop(NamedTuple):
     problem: str = ''
 
 
-class CropCounter(Dataset[Crop]):
-    """Maps a number to the counts of one crop: crop ``k`` of item ``i`` has the number ``i * per_image + k``.
+class CropCounter:
+    """Maps numbers to the counts of crops: crop ``k`` of item ``i`` has the number ``i * per_image + k``.
 
-    Each crop has a random stream of its own, which follows from the seed, the item and ``k``, so that it does not matter
-    which process draws it.
+    The random numbers of a crop follow from the seed, the item and ``k``, so that it does not matter which process draws it.
     """
 
     def __init__(self, dataset: Any, per_image: int, seed: int, ignore_index: int | None) -> None:
         self.dataset = _without_repeats(dataset)
         self.per_image, self.seed = per_image, seed
         self.num_classes = len(class_names(dataset))
-        self.ignore_index = int(leaves(dataset)[0].ignore_index) if ignore_index is None else ignore_index
+        self.ignore_index = ignored_label(leaves(dataset)[0]) if ignore_index is None else ignore_index
 
     def __len__(self) -> int:
         return len(self.dataset) * self.per_image
 
-    def __getitem__(self, number: int) -> Crop:
+    def read(self, start: int, stop: int) -> list[Crop]:
+        """Return the counts of the crops ``[start, stop)``."""
+        return [self._read(number) for number in range(start, stop)]
+
+    def _read(self, number: int) -> Crop:
         item, k = divmod(number, self.per_image)
-        _set_seeds(self.seed, item, k)
+        set_seeds(self.seed, item, k)
         try:
-            labels = _labels(self.dataset[item])
-        except Exception as error:  # whatever a pipeline raises is that image's problem, and all of them are wanted
+            for path in self._files(item):
+                require_regular(path)
+            labels = _packed(self.dataset[item])
+        except Exception as error:  # any error of a pipeline is noted with its image, and counting goes on
             text = ' '.join(str(error).split()) or type(error).__name__
             return Crop(item, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, f'{self._name(item)}: {text}')
         counts = class_counts(*value_counts(labels), self.num_classes, self.ignore_index)
         return Crop(item, counts.class_index, counts.pixels, counts.ignored)
+
+    def _files(self, item: int) -> list[str]:
+        """Return what the pipeline will open, as far as the dataset tells."""
+        with suppress(Exception):
+            info = self.dataset.get_data_info(item)
+            return [info[key] for key in ('img_path', 'seg_map_path') if os.path.exists(info[key])]
+        return []
 
     def _name(self, item: int) -> str:
         info = self.dataset.get_data_info(item) if hasattr(self.dataset, 'get_data_info') else {}
@@ -93,7 +106,8 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
                 progress: Callable[[int, int], None] | None = None) -> CropCounts:
     """Run the pipeline of ``dataset`` ``per_image`` times on every image and count the labels that come out.
 
-    Images that a wrapper draws more often count more often; a dataset that repeats all of them alike counts once.
+    An image that a wrapper repeats more often than others counts more often. ``RepeatDataset``, which repeats all alike, is
+    taken as one pass.
 
     Args:
         dataset: A built mmseg dataset, or wrappers around some, with a pipeline that packs its result.
@@ -113,10 +127,11 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
     counter = CropCounter(dataset, per_image, seed, ignore_index)
     pixels, images = np.zeros(counter.num_classes, np.int64), np.zeros(counter.num_classes, np.int64)
     ignored, done, problems = 0, 0, dict[int, str]()
-    with _kept_random_state():
-        for number, crop in enumerate(_crops(counter, workers), start=1):
+    with kept_random_state():
+        pieces = read_ranges(counter, [(0, len(counter))], min(workers, len(counter)))
+        for number, crop in enumerate(chain.from_iterable(pieces), start=1):
             if crop.problem:
-                problems.setdefault(crop.item, crop.problem)
+                problems[crop.item] = min(crop.problem, problems.get(crop.item, crop.problem))  # crops come in any order
             else:
                 pixels[crop.class_index] += crop.pixels
                 images[crop.class_index] += 1
@@ -125,28 +140,9 @@ def count_crops(dataset: Any, per_image: int, seed: int = 0, *, workers: int = 0
                 progress(number, len(counter))
     if not pixels.any():
         raise ValueError(f'`pipeline` must give labelled pixels, got none in {len(counter)} crops'
-                         + ''.join(f' ({problem})' for problem in list(problems.values())[:1]))
-    return CropCounts(per_image, seed, tuple(pixels.tolist()), tuple(images.tolist()), ignored, done, tuple(problems.values()))
-
-
-def _crops(counter: CropCounter, workers: int) -> Iterator[Crop]:
-    """Yield all crops in order."""
-    if workers == 0:
-        yield from (counter[number] for number in range(len(counter)))
-        return
-    loader = DataLoader(counter, batch_size=CROPS_PER_TASK, num_workers=min(workers, -(-len(counter) // CROPS_PER_TASK)),
-                        collate_fn=list, worker_init_fn=_start_worker)
-    try:
-        for crops in loader:
-            yield from crops
-    except RuntimeError as error:  # what a crop raises is caught where it is drawn
-        reason = ' '.join(str(error).split())
-        raise ChildProcessError(f'`workers` must live to the end, got one that did not ({reason})') from error
-
-
-def _start_worker(worker: int) -> None:
-    import cv2
-    cv2.setNumThreads(0)
+                         + (f' ({problems[min(problems)]})' if problems else ''))
+    return CropCounts(per_image, seed, tuple(pixels.tolist()), tuple(images.tolist()), ignored, done,
+                      tuple(problems[item] for item in sorted(problems)))
 
 
 def _without_repeats(dataset: Any) -> Any:
@@ -154,35 +150,13 @@ def _without_repeats(dataset: Any) -> Any:
     return _without_repeats(dataset.dataset) if isinstance(dataset, RepeatDataset) else dataset
 
 
-def _labels(data: Any) -> Array:
-    """Return the labels that a pipeline has packed, or has left unpacked.
+def _packed(data: Any) -> Array:
+    """Return the labels in the result of a pipeline, whether or not it ends in PackSegInputs.
 
     Raises:
         TypeError: There are none.
     """
-    packed = data.get('data_samples') if isinstance(data, dict) else None
-    if packed is not None and 'gt_sem_seg' in packed:
-        return np.asarray(packed.gt_sem_seg.data)
-    labels = data.get('gt_seg_map') if isinstance(data, dict) else None
-    if not isinstance(labels, np.ndarray):
+    labels = packed_labels(data)
+    if labels is None:
         raise TypeError('`pipeline` must end in PackSegInputs with labels, got none')
     return labels
-
-
-def _set_seeds(seed: int, item: int, k: int) -> None:
-    """Seed all that transforms draw from."""
-    first, second, third = np.random.SeedSequence([seed, item, k]).generate_state(3).tolist()
-    random.seed(first)
-    np.random.seed(second)  # noqa: NPY002  (what the transforms use)
-    torch.manual_seed(third)
-
-
-@contextmanager
-def _kept_random_state() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])

@@ -1,4 +1,4 @@
-"""What can be known of an image without decoding it: its size as training loads it, and whether it is another's copy."""
+"""Size and digest of an image file, without decoding it."""
 from __future__ import annotations
 
 import hashlib
@@ -16,14 +16,15 @@ DIGEST = 16
 
 
 def content_digest(data: bytes) -> bytes:
-    """Return 16 bytes that differ for different content."""
-    return hashlib.sha1(data, usedforsecurity=False).digest()[:DIGEST]  # twice as fast as others here
+    """Return a digest of 16 bytes."""
+    return hashlib.sha1(data, usedforsecurity=False).digest()[:DIGEST]  # not for security: about twice as fast as other digests
 
 
 def sample_digest(file: Any) -> bytes:
-    """Return the digest of an open file: of all its bytes, but of a PNG or JPEG above 32 KiB of its size and four blocks.
+    """Return the digest of an open file.
 
-    Those are compressed: they have no blocks in common with another of the same size. Uncompressed images may well.
+    Of a PNG or JPEG above 32 KiB only the size and four blocks are read: two compressed images that differ do not agree in
+    all of these. Uncompressed images may, so all their bytes are read.
     """
     size = os.fstat(file.fileno()).st_size
     if size <= WHOLE or not os.pread(file.fileno(), len(COMPRESSED[0]), 0).startswith(COMPRESSED):
@@ -36,7 +37,7 @@ def sample_digest(file: Any) -> bytes:
 
 
 def file_stamp(*paths: str | None) -> int:
-    """Return a number made of the sizes and times of files; 0 where there are none."""
+    """Return a number that changes with the size or the modification time of a file; 0 if none exists."""
     known = []
     for path in paths:
         try:
@@ -50,7 +51,7 @@ def file_stamp(*paths: str | None) -> int:
 def loaded_shape(file: Any, loader: Any) -> tuple[int, int] | None:
     """Return height and width of an open image as ``loader`` (a LoadImageFromFile) loads it, from the header.
 
-    None if Pillow cannot tell but OpenCV, which may load it, knows the format.
+    None for a format that only OpenCV knows: its header is not read.
 
     Raises:
         Exception: No decoder knows the file.
@@ -72,7 +73,7 @@ def loaded_shape(file: Any, loader: Any) -> tuple[int, int] | None:
 
 
 def turns_images(loader: Any) -> bool:
-    """Whether a LoadImageFromFile turns an image by its EXIF entry; a label is never turned."""
+    """Whether a LoadImageFromFile rotates an image by its EXIF orientation. Labels are never rotated."""
     import mmcv.image.io as io
 
     backend = loader.imdecode_backend or io.imread_backend

@@ -1,4 +1,4 @@
-"""One scan as the tool runs it: from a config to a part, with the other split to compare with and a place to resume from."""
+"""A scan as the command runs it: built from a config, resumable, and compared with the other split."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ScanJob:
     Args:
         cfg: The config.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        out: Where the report will be; what is finished is kept in ``<out>.parts`` meanwhile.
+        out: Path of the report. Until it is written, finished records are kept in ``<out>.parts``.
         shard: ``(i, n)``: only the i-th of n shares.
 
     Raises:
@@ -38,7 +38,7 @@ class ScanJob:
 
     @staticmethod
     def _other(cfg: Mapping[str, Any], split: str) -> Any:
-        """Return the dataset of the split that must share no files with this one; None where there is none to be had."""
+        """Return the dataset of the split that must share no files with this one; None if it cannot be built."""
         if not cfg.get(f'{OTHER[split]}_dataloader'):
             return None
         try:
@@ -47,7 +47,7 @@ class ScanJob:
                 return None
             label_files(dataset)
             return dataset
-        except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError):  # its own scan will say what is wrong
+        except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError):  # its own scan tells why
             return None
 
     def read(self, workers: int | None = None, *, resume: bool = False, progress: Progress | None = None,

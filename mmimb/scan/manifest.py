@@ -1,4 +1,4 @@
-"""What a scan is about, known before a file is read: two scans with the same manifest can be joined."""
+"""What is scanned and how, known before a file is read. Parts of scans with equal manifests can be joined."""
 from __future__ import annotations
 
 import hashlib
@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import __version__
+from .labels import LabelChain
 from .names import relative_name, root_names
-from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, is_plain, label_loaders, leaves
+from .sources import LabelFiles, class_names, hash_names, image_loader, is_local, label_settings, leaves
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Manifest:
     Args:
         classes: Class names, in label order.
         provenance: What the report says about where its counts come from.
-        listed: Images that are scanned; their positions come first.
-        total: All positions: the images of another split, which is only searched for the same files, follow.
-        other_split: Its name.
-        other_fingerprint: The SHA-256 of its list.
+        listed: Number of images that are counted. They have the positions from 0 on.
+        total: Number of all positions. Those from ``listed`` on are images of the other split, which are only compared.
+        other_split: Name of the other split.
+        other_fingerprint: SHA-256 of its list of files.
         unlisted: Label files that no image belongs to.
         notes: What cannot be checked in this dataset.
     """
@@ -42,31 +43,34 @@ class Manifest:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def digest(self) -> str:
-        """Return the SHA-256 of everything above."""
+        """Return the SHA-256 of all fields."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def describe(dataset: Any, files: LabelFiles, split: str | None, ignore_index: Sequence[int], other: LabelFiles | None,
-             other_split: str | None) -> Manifest:
-    """Return the manifest of a scan of ``dataset``."""
+def describe(dataset: Any, files: LabelFiles, chains: Sequence[LabelChain], split: str | None, ignore_index: Sequence[int],
+             other: LabelFiles | None, other_split: str | None) -> Manifest:
+    """Return the manifest of a scan of ``dataset``, whose labels are made by ``chains``."""
     parts = leaves(dataset)
     return Manifest(
-        classes=class_names(dataset), provenance=_provenance(parts, files, split, ignore_index), listed=len(files),
+        classes=class_names(dataset), provenance=_provenance(parts, files, chains, split, ignore_index), listed=len(files),
         total=len(files) + (0 if other is None else len(other)), other_split=None if other is None else other_split,
         other_fingerprint=None if other is None else hash_names(other.images), unlisted=tuple(_unlisted(parts, files)),
-        notes=tuple(dict.fromkeys(_notes(parts))))
+        notes=tuple(dict.fromkeys(_notes(parts, chains))))
 
 
-def _provenance(parts: list[Any], files: LabelFiles, split: str | None, ignore_index: Sequence[int]) -> dict[str, Any]:
+def _provenance(parts: list[Any], files: LabelFiles, chains: Sequence[LabelChain], split: str | None,
+                ignore_index: Sequence[int]) -> dict[str, Any]:
     def same(values: list[Any]) -> Any:
         return values[0] if all(v == values[0] for v in values) else values
 
-    maps = [None if leaf.label_map is None else {str(k): int(v) for k, v in leaf.label_map.items()} for leaf in parts]
+    settings = [label_settings(leaf) for leaf in parts]
+    own = list(dict.fromkeys(name for chain in chains for name in chain.own))
     return {
         'dataset': same([type(leaf).__name__ for leaf in parts]),
         'split': split,
-        'reduce_zero_label': same([bool(leaf.reduce_zero_label) for leaf in parts]),
-        'label_map': same(maps),
+        'reduce_zero_label': same([one['reduce_zero_label'] for one in settings]),
+        'label_map': same([one['label_map'] for one in settings]),
+        **({'transforms': own} if own else {}),
         'ignore_index': same(list(ignore_index)),
         'num_images': len(files),
         'fingerprint': hash_names(files.labels),
@@ -74,10 +78,11 @@ def _provenance(parts: list[Any], files: LabelFiles, split: str | None, ignore_i
     }
 
 
-def _notes(parts: list[Any]) -> Iterator[str]:
-    for leaf in parts:
+def _notes(parts: list[Any], chains: Sequence[LabelChain]) -> Iterator[str]:
+    for leaf, chain in zip(parts, chains, strict=True):
         name = type(leaf).__name__
-        if not is_plain(label_loaders(leaf)):
+        yield from chain.notes
+        if chain.loader is None:
             yield f'the values in the label files of {name}, which loads its labels in its own way'
         loader = image_loader(leaf)
         if loader is None:
@@ -87,7 +92,7 @@ def _notes(parts: list[Any]) -> Iterator[str]:
 
 
 def _unlisted(parts: list[Any], files: LabelFiles) -> Iterator[str]:
-    """Yield the label files below the folders of datasets that list their images by folder and have no image for them."""
+    """Yield the label files without an image, for datasets that take all images of a folder."""
     known = set(files.labels)
     for leaf, root in zip(parts, root_names(parts), strict=True):
         folder = (getattr(leaf, 'data_prefix', None) or {}).get('seg_map_path')

@@ -1,4 +1,4 @@
-"""File names that are the same on every machine, and many of them in one block of memory that processes share."""
+"""File names relative to the data root, equal on every machine; many of them in one array, which processes share."""
 from __future__ import annotations
 
 import posixpath
@@ -74,7 +74,7 @@ class NamesBuilder:
 
 
 def root_names(parts: list[Any]) -> list[str]:
-    """Return what tells the data roots of datasets apart, the last folders of each; nothing if they have the same one."""
+    """Return a prefix per dataset that tells data roots apart: their last folders, or '' if all have the same root."""
     roots = [str(getattr(leaf, 'data_root', None) or '').replace('\\', '/') for leaf in parts]
     folders = [posixpath.normpath(root).split('/') for root in roots]
     different = {tuple(folder) for folder in folders}
@@ -88,7 +88,7 @@ def root_names(parts: list[Any]) -> list[str]:
 def relative_name(path: str, leaf: Any, key: str, below: str = '') -> str:
     """Return ``path`` relative to the data root of ``leaf``, or to its folder of ``data_prefix[key]``, with forward slashes.
 
-    ``below`` is put in front.
+    ``below`` is put before it.
     """
     plain = path.replace('\\', '/')
     name = posixpath.basename(plain) if posixpath.isabs(path) else posixpath.normpath(path)

@@ -1,4 +1,4 @@
-"""A part of a scan: some of its files, with all that is needed to join it to others and to finish the report."""
+"""A part of a scan: the records of some files. Parts can be joined; all parts together give the report."""
 from __future__ import annotations
 
 import json
@@ -42,7 +42,7 @@ class Part:
 
 
 def join_parts(parts: Sequence[Part]) -> Part:
-    """Return the union of parts, in whatever order or grouping they come.
+    """Return the union of parts, given in any order.
 
     Raises:
         ValueError: Two hold the same image, or they are of different scans.
@@ -92,7 +92,7 @@ def read_part(path: Path) -> Part:
             raise ValueError(f'names of {len(part.labels)} labels and {len(part.images)} images with {len(records)} records')
     except FileNotFoundError:
         raise
-    except Exception as error:  # of wrong types there is no end
+    except Exception as error:  # a changed file can raise nearly anything
         raise ValueError(f'`part` must be what the scanner wrote, got {str(path)!r} ({error})') from error
     return part
 

@@ -1,4 +1,4 @@
-"""Worker processes that share nothing: each has a pipe of its own, no lock, and ends with its parent."""
+"""Worker processes with a pipe each and no locks. A worker ends when its parent does."""
 from __future__ import annotations
 
 import gc
@@ -13,16 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from ..signals import end_with_parent
-from .records import Records
+from ..signals import SIGNALS, end_with_parent
 
-AHEAD = 2  # tasks that a worker has at a time: it never waits for the next one
+AHEAD = 2  # tasks in the pipe of a worker, so that it never waits for the next one
 LARGEST_TASK = 32
-KEPT_MEMORY = 24 * 2**20  # below 32 MiB, the most that glibc adapts to
+KEPT_MEMORY = 24 * 2**20  # below 32 MiB, the limit of glibc's dynamic mmap threshold
 
 
-def read_ranges(reader: Any, ranges: Sequence[tuple[int, int]], workers: int) -> Iterator[Records]:
-    """Yield the records of the ranges in pieces, in any order; ``workers`` processes read, or this one if there are none.
+def read_ranges(reader: Any, ranges: Sequence[tuple[int, int]], workers: int) -> Iterator[Any]:
+    """Yield ``reader.read(start, stop)`` for pieces that cover the ranges, in any order.
+
+    Args:
+        reader: What reads; every worker process gets a copy of it.
+        ranges: ``(start, stop)`` of the positions to read.
+        workers: Processes that read; 0 reads in this one.
 
     Raises:
         ChildProcessError: A worker was killed.
@@ -40,10 +44,10 @@ def read_ranges(reader: Any, ranges: Sequence[tuple[int, int]], workers: int) ->
 
 
 def keep_freed_memory() -> None:
-    """Have the allocator keep what is freed: it otherwise returns each label's pixels to the kernel and asks for them again.
+    """Raise glibc's mmap threshold, by freeing one large block, so that the memory of each label is used again for the next.
 
-    With glibc, freeing a block once makes blocks of that size ordinary ones; other allocators do not mind. On 2-megapixel
-    labels it saves 1 to 2 ms of 8.
+    Otherwise it goes back to the kernel after each label. Saves 1 to 2 ms of 8 on 2-megapixel labels; other allocators are
+    not affected.
     """
     np.empty(KEPT_MEMORY, np.uint8)
 
@@ -73,7 +77,7 @@ class _Pool:
         finally:
             gc.unfreeze()
 
-    def run(self, tasks: Iterator[tuple[int, int]]) -> Iterator[Records]:
+    def run(self, tasks: Iterator[tuple[int, int]]) -> Iterator[Any]:
         busy = dict.fromkeys(self.processes, 0)
         idle = deque(pipe for _ in range(AHEAD) for pipe in self.processes)
         while True:
@@ -105,7 +109,7 @@ class _Pool:
     def close(self) -> None:
         for pipe, process in self.processes.items():
             pipe.close()
-            process.terminate()
+            process.kill()  # it only reads
         for process in self.processes.values():
             process.join()
 
@@ -113,11 +117,10 @@ class _Pool:
 def _work(reader: Any, pipe: Connection, parents: Sequence[Connection]) -> None:
     """Answer tasks until the parent's end of the pipe is closed; runs in a worker."""
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGUSR1) if hasattr(signal, 'SIGUSR1') else (signal.SIGINT, ):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # sent to all processes of a terminal or job: the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in parents:
-        other.close()  # inherited: while a sibling held it open, a dead parent would not be noticed
+        other.close()  # inherited: a pipe that a sibling holds open does not close when the parent dies
     _be_quiet()
     with suppress(EOFError, OSError):
         while True:
@@ -131,5 +134,7 @@ def _work(reader: Any, pipe: Connection, parents: Sequence[Connection]) -> None:
 
 def _be_quiet() -> None:
     import cv2
+    import torch
     cv2.setNumThreads(0)
+    torch.set_num_threads(1)
     warnings.simplefilter('ignore')

@@ -1,18 +1,17 @@
-"""Reading the files at some positions of a scan's list: counts as training sees them, and what is wrong."""
+"""The files of a scan by position, and the records of a range of them."""
 from __future__ import annotations
 
 from typing import Any
 
-from ..stats.npz import Array
+from .file_reader import FileReader, look_at
 from .image_file import file_stamp
-from .label_file import training_values
 from .manifest import Manifest, describe
 from .records import Records, RecordsBuilder
-from .sources import LabelFiles, class_names, image_loader, is_plain, label_files, label_loaders, leaves
+from .sources import LabelFiles, class_names, ignored_label, image_loader, label_files, leaves
 
 
 class Reader:
-    """Maps positions of the list to :class:`Records`; decodes labels only, never images.
+    """Maps positions of the list to :class:`Records`; decodes labels, and images where a transform of the user's asks for them.
 
     Args:
         dataset: A built dataset or wrapper of datasets.
@@ -25,16 +24,14 @@ class Reader:
     def __init__(self, dataset: Any, ignore_index: int | None = None, split: str | None = None, *, other: Any = None,
                  other_split: str | None = None) -> None:
         self.files = label_files(dataset)
-        self.leaves = leaves(dataset)
-        self.loaders = [label_loaders(leaf) for leaf in self.leaves]
-        self.plain = [is_plain(loaders) for loaders in self.loaders]
-        self.image_loaders = [image_loader(leaf) for leaf in self.leaves]
-        self.ignore_index = [int(leaf.ignore_index) if ignore_index is None else ignore_index for leaf in self.leaves]
+        num_classes = len(class_names(dataset))
+        ignored = [ignored_label(leaf) if ignore_index is None else ignore_index for leaf in leaves(dataset)]
+        self.file_readers = [FileReader(leaf, num_classes, label)
+                             for leaf, label in zip(leaves(dataset), ignored, strict=True)]
         self.other_files: LabelFiles | None = None if other is None else label_files(other)
         self.other_loaders = [] if other is None else [image_loader(leaf) for leaf in leaves(other)]
-        self.num_classes = len(class_names(dataset))
-        self.manifest: Manifest = describe(dataset, self.files, split, self.ignore_index, self.other_files, other_split)
-        self._table: tuple[Any, Array] | None = None
+        self.manifest: Manifest = describe(dataset, self.files, [one.chain for one in self.file_readers], split, ignored,
+                                           self.other_files, other_split)
 
     def _find(self, position: int) -> tuple[LabelFiles, int]:
         if position >= len(self.files) and self.other_files is not None:
@@ -57,22 +54,11 @@ class Reader:
         return file_stamp(info['seg_map_path'], info.get('img_path'))
 
     def read(self, start: int, stop: int) -> Records:
-        """Return the records of ``[start, stop)``."""
-        from .file_reader import FileReader, digest_at
+        """Return the records of ``[start, stop)``; the files of the other split are compared, not counted."""
         builder = RecordsBuilder()
         for position in range(start, stop):
-            if position < len(self.files):
-                FileReader(self, builder, position).read()
-            else:
-                files, at = self._find(position)
-                info, loader = files.info(at), self.other_loaders[int(files.source[at])]
-                digest = digest_at(info.get('img_path') or info['seg_map_path'], getattr(loader, 'backend_args', None))
-                builder.add(position, b'', digest, stamp=file_stamp(info['seg_map_path'], info.get('img_path')))
+            files, at = self._find(position)
+            info, source = files.info(at), int(files.source[at])
+            builder.add(position, self.file_readers[source].read(info, files.images[at]) if files is self.files
+                        else look_at(info, self.other_loaders[source]))
         return builder.records()
-
-    def training_table(self, info: Any) -> Array:
-        """Return :func:`training_values` for an entry of the dataset."""
-        key = bool(info['reduce_zero_label']), info.get('label_map')
-        if self._table is None or self._table[0] != key:
-            self._table = key, training_values(*key)
-        return self._table[1]

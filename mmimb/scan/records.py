@@ -1,4 +1,4 @@
-"""What was found in some of the files, in arrays: what workers send, interrupted scans keep, machines exchange."""
+"""The result of reading some files, in arrays: workers send it, interrupted scans store it, machines exchange it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,35 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..stats.npz import Array
+from .counting import ClassCounts
 from .image_file import DIGEST
+from .label_file import RawLabel
 
 COLUMNS = {'positions': np.int64, 'counted': np.uint8, 'ignored': np.int64, 'nnz': np.int32, 'stamp': np.int64}
 DIGESTS = ('label_digest', 'image_digest')
 ENTRIES = {'class_index': np.int32, 'pixels': np.int64}
 TOTALS = ('raw_images', 'raw_pixels')
+NOT_COUNTED = ClassCounts(np.zeros(0, np.int32), np.zeros(0, np.int64), 0)
+
+
+class FileRecord(NamedTuple):
+    """What one label file and its image show.
+
+    Args:
+        stamp: Of their sizes and times (:func:`.image_file.file_stamp`).
+        label_digest: 16 bytes that stand for the content of the label file; empty if it was not read.
+        image_digest: The same of the image.
+        counts: Pixels of each class; None if the label cannot be counted.
+        raw: Values of the label file before the dataset changes them; None if they are not known.
+        problems: ``(finding, detail)`` of all that is wrong.
+    """
+
+    stamp: int
+    label_digest: bytes = b''
+    image_digest: bytes = b''
+    counts: ClassCounts | None = None
+    raw: RawLabel | None = None
+    problems: tuple[tuple[str, str], ...] = ()
 
 
 class Problem(NamedTuple):
@@ -88,38 +111,39 @@ def _ascending(positions: Array, total: int) -> bool:
 
 
 class RecordsBuilder:
-    """Collects records file by file, in the order of the list."""
+    """Collects the records of files, in the order of the list."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, bool, int, Any, Any, bytes, bytes, int]] = []
+        self._positions: list[int] = []
+        self._files: list[FileRecord] = []
         self._raw = np.zeros((2, 256), np.int64)
-        self.problems: list[Problem] = []
+        self._problems: list[Problem] = []
 
-    def add(self, position: int, label_digest: bytes, image_digest: bytes, *, stamp: int = 0,
-            class_index: Array | None = None, pixels: Array | None = None, ignored: int = 0) -> None:
-        """Add a file; without ``class_index`` its label was not counted."""
-        none = np.zeros(0, np.int32)
-        self._rows.append((position, class_index is not None, ignored, none if class_index is None else class_index,
-                           none if pixels is None else pixels, label_digest, image_digest, stamp))
-
-    def add_raw(self, values: Array, counts: Array) -> None:
-        """Add the values of a label file; those that are no bytes are left out."""
-        inside = (values >= 0) & (values < 256)
-        at = values[inside].astype(np.int64)
-        self._raw[0, at] += 1
-        self._raw[1, at] += counts[inside]
+    def add(self, position: int, file: FileRecord) -> None:
+        """Add the file at a position. Only raw values that fit a byte are counted."""
+        self._positions.append(position)
+        self._files.append(file._replace(raw=None))
+        self._problems += [Problem(position, *problem) for problem in file.problems]
+        if file.raw is not None:
+            inside = (file.raw.values >= 0) & (file.raw.values < 256)
+            at = file.raw.values[inside].astype(np.int64)
+            self._raw[0, at] += 1
+            self._raw[1, at] += file.raw.counts[inside]
 
     def records(self) -> Records:
         """Return what was added."""
-        columns = list(zip(*self._rows, strict=True)) or [()] * 8
+        counts = [NOT_COUNTED if file.counts is None else file.counts for file in self._files]
         return Records(
-            positions=np.array(columns[0], np.int64), counted=np.array(columns[1], np.uint8),
-            ignored=np.array(columns[2], np.int64), nnz=np.array([len(c) for c in columns[3]], np.int32),
-            stamp=np.array(columns[7], np.int64),
-            label_digest=_digests(columns[5]), image_digest=_digests(columns[6]),
-            class_index=np.concatenate([np.zeros(0, np.int32), *columns[3]]).astype(np.int32),
-            pixels=np.concatenate([np.zeros(0, np.int64), *columns[4]]).astype(np.int64),
-            raw_images=self._raw[0], raw_pixels=self._raw[1], problems=tuple(self.problems))
+            positions=np.array(self._positions, np.int64),
+            counted=np.array([file.counts is not None for file in self._files], np.uint8),
+            ignored=np.array([c.ignored for c in counts], np.int64),
+            nnz=np.array([len(c.class_index) for c in counts], np.int32),
+            stamp=np.array([file.stamp for file in self._files], np.int64),
+            label_digest=_digests([file.label_digest for file in self._files]),
+            image_digest=_digests([file.image_digest for file in self._files]),
+            class_index=np.concatenate([np.zeros(0, np.int32), *(c.class_index for c in counts)]),
+            pixels=np.concatenate([np.zeros(0, np.int64), *(c.pixels for c in counts)]),
+            raw_images=self._raw[0], raw_pixels=self._raw[1], problems=tuple(self._problems))
 
 
 def join(parts: Iterable[Records]) -> Records:

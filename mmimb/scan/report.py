@@ -1,8 +1,7 @@
-"""What a scan leaves behind: a JSON with its sums, an .npz with its images, and a table to look at."""
+"""The files of a report: a JSON with the sums of a scan, and an .npz with the counts of its images."""
 from __future__ import annotations
 
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -12,35 +11,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_files
+from ..files import check_writable, write_files
 from ..stack import installed_stacks
-from ..stats.class_stats import ClassStats
-from ..stats.npz import pack
+from ..stats.npz import digest, pack
 from ..stats.report_json import FORMAT_VERSION, counts_sha256
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from .crops import CropCounts
     from .scan import Scan
 
 ORDER = ('version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance', 'per_image',
-         'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run')
+         'per_image_sha256', 'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run')
 
 
 def check_report_path(path: str | Path) -> Path:
-    """Return ``path`` if a report can be written there: before a long scan, not after it.
+    """Return ``path`` if a report can be written there. Asked before a long scan, not after it.
 
     Raises:
-        ValueError: The name does not end in ``.json``, or a file is there, or beside it the ``.npz``, that is of no report.
-        OSError: Its folder is no folder or cannot be written to.
+        ValueError: The name does not end in ``.json``, or the file or the ``.npz`` beside it exists and is of no report.
+        OSError: The folder is a file, or cannot be written to.
     """
     path = Path(path)
     if path.suffix != '.json' or path.stem == '':
         raise ValueError(f'`out` must end in .json, got {str(path)!r}')
-    folder = next(p for p in path.absolute().parents if p.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f'`out` must be in a folder that can be written to, got {str(path)!r}')
+    check_writable('out', path)
     if path.exists() and not _is_report(path):
         raise ValueError(f'`out` must be a new file or a report to replace, got {str(path)!r}, which is neither')
     arrays = path.with_suffix('.npz')
@@ -51,10 +45,10 @@ def check_report_path(path: str | Path) -> Path:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is a report of any format version: an old one is scanned again to be replaced."""
+    """Whether a file is a report. Any format version counts, because an old report is replaced by scanning again."""
     try:
         data = json.loads(path.read_bytes())
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return False
     return isinstance(data, dict) and ('pixels' in data or 'part' in data)
 
@@ -72,11 +66,12 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
                  crops: CropCounts | None = None) -> tuple[Path, Path]:
     """Write the JSON at ``path`` and the ``.npz`` beside it; each appears whole or not at all. Returns both paths.
 
-    ``run`` is what may differ between two scans of the same files (:func:`describe_run`), ``crops`` what batches hold.
+    ``run`` holds what may differ between two scans of the same files (:func:`describe_run`).
     """
     path = Path(path)
     arrays = path.with_suffix('.npz')
     data = {'version': FORMAT_VERSION, **scan.stats.to_dict(), 'per_image': arrays.name,
+            'per_image_sha256': digest(scan.per_image.arrays()),
             'cooccurrence': scan.cooccurrence.tolist(), 'audit': scan.audit}
     data = {**data, 'counts_sha256': counts_sha256(data), 'run': dict(run or {})}
     if crops is not None:
@@ -88,7 +83,7 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
 
 
 def describe_run(seconds: float, workers: int) -> dict[str, Any]:
-    """Return the part of a report that tells of the run: date, host, time, and the versions of what read the files."""
+    """Return the entry ``run`` of a report: date, host, duration, and versions of the packages that read the files."""
     versions = {'python': platform.python_version()}
     for name in ('numpy', 'pillow', 'opencv-python', 'opencv-python-headless'):
         with suppress(PackageNotFoundError):
@@ -97,42 +92,3 @@ def describe_run(seconds: float, workers: int) -> dict[str, Any]:
         versions.update(packages)
     return {'date': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'host': platform.node(),
             'seconds': round(seconds, 3), 'workers': workers, 'versions': versions}
-
-
-def report_table(stats: ClassStats) -> Table:
-    """Return the table of classes, from most to least frequent."""
-    from rich.table import Table
-    from rich.text import Text
-
-    group = {c: name for name, members in stats.groups().items() for c in members}
-    total = sum(stats.pixels)
-    table = Table(header_style='bold')
-    table.add_column('id', justify='right')
-    table.add_column('class')
-    for name in ('pixels', 'share %', 'images'):
-        table.add_column(name, justify='right')
-    table.add_column('group')
-    style = {'head': 'green', 'medium': 'yellow', 'tail': 'red'}
-    for c in stats.order():
-        images = '' if stats.images is None else f'{stats.images[c]:,}'
-        table.add_row(str(c), Text(stats.classes[c] if stats.classes else ''), f'{stats.pixels[c]:,}',
-                      f'{100 * stats.pixels[c] / total:.3f}', images, Text(group[c], style[group[c]]))
-    return table
-
-
-def report_summary(stats: ClassStats) -> list[str]:
-    """Return the lines under the table: imbalance, classes that never occur, ignored share."""
-    order = stats.order()
-    present = [c for c in order if stats.pixels[c]]
-    names = stats.classes or tuple(map(str, range(stats.num_classes)))
-    most, least = present[0], present[-1]
-    lines = [f'imbalance ratio: {stats.pixels[most] / stats.pixels[least]:,.1f} : 1 ({names[most]} : {names[least]})']
-    if len(present) < len(order):
-        lines.append('never labelled: ' + ', '.join(names[c] for c in order if not stats.pixels[c])
-                     + ' (not part of the ratio above)')
-    if stats.ignored_pixels is not None:
-        share = 100 * stats.ignored_pixels / (stats.ignored_pixels + sum(stats.pixels))
-        lines.append(f'ignored: {share:.2f} % of all pixels ({stats.ignored_pixels:,})')
-    if stats.num_images is not None:
-        lines.append(f'images: {stats.num_images:,}')
-    return lines

@@ -1,7 +1,7 @@
-"""The scanner: count what the trainer sees and audit the labels, in one pass, with several processes or machines.
+"""The scanner: counts the labels as training sees them, and audits them, in one pass.
 
 :func:`read_files` turns files into a :class:`Part`; parts of one list can be joined (:mod:`.part`); :func:`finish` turns a
-complete part into a :class:`Scan`. One process goes the same way, so that its report has the same bytes.
+complete part into a :class:`Scan`. A scan by one process goes the same way, so that its report has the same bytes.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 class BadLabelsError(ValueError):
-    """The audit found what ends the scan; ``problems`` has a line for each finding."""
+    """The audit found something that ends the scan; ``problems`` has a line for each finding."""
 
     def __init__(self, message: str, problems: Sequence[str]) -> None:
         super().__init__(message)
@@ -166,7 +166,7 @@ def _keep(fresh: list[Records], store: Store | None) -> Records:
 
 
 def _inside(piece: Records, ranges: Sequence[tuple[int, int]]) -> bool:
-    """Return whether all of a finished piece belongs to this shard: one of another shard may lie beside it."""
+    """Return whether all positions of a piece are of this shard: pieces of another may lie in the same folder."""
     return all(any(start <= position < stop for start, stop in ranges) for position in piece.positions.tolist())
 
 

@@ -1,4 +1,4 @@
-"""Dividing a scan among machines: by hand, or by the launcher that started the processes."""
+"""Dividing a scan among machines: by ``--shard i/n``, or by the launcher that started the processes."""
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ def read_shard(text: str) -> tuple[int, int]:
 
 
 def launched_shard(launcher: str, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return ``(i, n)`` of this process from what its launcher puts into the environment.
+    """Return ``(i, n)`` of this process, from the environment variables of its launcher.
 
     Raises:
         ValueError: The launcher is unknown or did not start this process.

@@ -1,4 +1,4 @@
-"""Which label files a dataset trains on, and which of its own transforms read them."""
+"""The label files that a dataset trains on, and the transforms of its pipeline that read them."""
 from __future__ import annotations
 
 import hashlib
@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Subset
 
 from ..stats.npz import Array
 from .names import Names, NamesBuilder, relative_name, root_names
 
 
+class UnlistedError(ValueError):
+    """A dataset that does not say which label files it has."""
+
+
 def leaves(dataset: Any) -> list[Any]:
-    """Return the datasets inside wrappers that repeat, join, balance or mix (``.dataset``, ``.datasets``)."""
+    """Return the datasets inside wrappers that repeat, join, balance or mix (``.dataset``, ``.datasets``).
+
+    A ``Subset`` of torch is no such wrapper: it leaves out images.
+    """
+    if isinstance(dataset, Subset):
+        return [dataset]
     if hasattr(dataset, 'datasets'):
         return [leaf for part in dataset.datasets for leaf in leaves(part)]
     return leaves(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
@@ -71,22 +81,28 @@ class LabelFiles:
 
 
 def label_files(dataset: Any) -> LabelFiles:
-    """Return the label files of a dataset, or of all inside wrappers.
+    """Return the label files of a dataset, or of all inside wrappers: what its entries say.
 
     Raises:
-        ValueError: The dataset is empty, or has images without label files.
+        UnlistedError: A dataset has no list of entries as mmengine's ``BaseDataset`` has, or they name no label files.
+        ValueError: The dataset is empty.
     """
     labels, images = NamesBuilder(), NamesBuilder()
     source, index = array('i'), array('q')
     seen: set[bytes] = set()
     parts = leaves(dataset)
     for number, (leaf, root) in enumerate(zip(parts, root_names(parts), strict=True)):
+        if not all(callable(getattr(leaf, name, None)) for name in ('full_init', 'get_data_info')):
+            raise UnlistedError("`dataset` must list its files as mmengine's BaseDataset does, got "
+                                f'{type(leaf).__module__}.{type(leaf).__name__}')
         leaf.full_init()
         for at in range(len(leaf)):
             info = leaf.get_data_info(at)
             path, image = info.get('seg_map_path'), info.get('img_path')
-            if path is None:
-                raise ValueError(f'`data_prefix` of {type(leaf).__name__} must have `seg_map_path`, got {leaf.data_prefix!r}')
+            if not isinstance(path, str):
+                raise UnlistedError(f'`data_prefix` of {type(leaf).__name__} must have `seg_map_path`, or each of its entries, '
+                                    f'got {getattr(leaf, "data_prefix", None)!r} and an entry with {sorted(map(str, info))}')
+            image = image if isinstance(image, str) else None
             key = hashlib.blake2b(f'{image}\0{path}'.encode('utf-8', 'surrogateescape'), digest_size=16).digest()
             if key in seen:
                 continue
@@ -118,18 +134,50 @@ def hash_names(names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
+    """Return the class names in the ``metainfo`` of a dataset or wrapper, in label order; None if there are none."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return tuple(classes) if classes else None
+
+
 def class_names(dataset: Any) -> tuple[str, ...]:
     """Return the class names, in label order.
 
     Raises:
         ValueError: The dataset has none, or joined datasets disagree.
     """
-    names = [tuple(leaf.metainfo.get('classes') or ()) for leaf in leaves(dataset)]
-    if not names[0]:
+    names = [dataset_classes(leaf) for leaf in leaves(dataset)]
+    if names[0] is None:
         raise ValueError(f'`metainfo` of {type(leaves(dataset)[0]).__name__} must name the `classes`, got none')
     if any(other != names[0] for other in names):
         raise ValueError(f'`datasets` must have the same classes, got {len(set(names))} different lists')
     return names[0]
+
+
+def ignored_label(leaf: Any) -> int:
+    """Return the label that a dataset says is ignored; 255, as for mmseg, where it says nothing."""
+    return int(getattr(leaf, 'ignore_index', 255))
+
+
+def label_settings(leaf: Any) -> dict[str, Any]:
+    """Return ``reduce_zero_label`` and ``label_map`` of a dataset, or what its entries say, a list where they differ."""
+    if hasattr(leaf, 'reduce_zero_label') and hasattr(leaf, 'label_map'):
+        entries = [{'reduce_zero_label': leaf.reduce_zero_label, 'label_map': leaf.label_map}]
+    else:
+        entries = [leaf.get_data_info(at) for at in range(len(leaf))]
+    found: dict[str, Any] = {}
+    for key, plain in (('reduce_zero_label', bool), ('label_map', _plain_map)):
+        values: list[Any] = []
+        for entry in entries:
+            value = plain(entry.get(key))
+            if value not in values:
+                values.append(value)
+        found[key] = values[0] if len(values) == 1 else values
+    return found
+
+
+def _plain_map(label_map: Any) -> Any:
+    return None if label_map is None else {str(k): int(v) for k, v in label_map.items()}
 
 
 def label_loaders(leaf: Any) -> list[Any]:
@@ -138,30 +186,40 @@ def label_loaders(leaf: Any) -> list[Any]:
     Raises:
         ValueError: There is none, or it contradicts the dataset's ``reduce_zero_label``.
     """
-    from mmcv.transforms import LoadAnnotations
-    from mmseg.datasets.transforms import LoadBiomedicalAnnotation
-
-    loaders = [t for t in _flat(leaf.pipeline) if isinstance(t, (LoadAnnotations, LoadBiomedicalAnnotation))]
+    loaders = [t for t in flat(leaf.pipeline) if is_label_loader(t)]
     if not loaders:
-        names = [type(t).__name__ for t in _flat(leaf.pipeline)]
+        names = [type(t).__name__ for t in flat(leaf.pipeline)]
         raise ValueError(f'`pipeline` of {type(leaf).__name__} must hold a LoadAnnotations, got {names!r}')
+    entry = leaf.get_data_info(0) if len(leaf) else {}
+    wanted = [key for key in ('reduce_zero_label', 'seg_fields') if key not in entry]
+    if entry and wanted and is_plain(loaders):
+        raise ValueError(f'`dataset` must give {" and ".join(wanted)} to LoadAnnotations in its entries, got a '
+                         f'{type(leaf).__name__} with {", ".join(sorted(map(str, entry)))}')
     for loader in loaders:
         reduce = getattr(loader, 'reduce_zero_label', None)
-        if reduce is not None and reduce != leaf.reduce_zero_label:
+        if reduce is not None and reduce != getattr(leaf, 'reduce_zero_label', reduce):
             raise ValueError(f'`reduce_zero_label` of LoadAnnotations must be that of {type(leaf).__name__} '
                              f'({leaf.reduce_zero_label}), got {reduce!r}')
     return loaders
 
 
+def is_label_loader(transform: Any) -> bool:
+    """Whether a transform is one of mmcv's or mmseg's that load labels, or is derived from one."""
+    from mmcv.transforms import LoadAnnotations
+    from mmseg.datasets.transforms import LoadBiomedicalAnnotation
+
+    return isinstance(transform, (LoadAnnotations, LoadBiomedicalAnnotation))
+
+
 def image_loader(leaf: Any) -> Any:
-    """Return the LoadImageFromFile of the dataset's pipeline; None if it loads images in another way."""
+    """Return the LoadImageFromFile of the dataset's pipeline; None if another transform loads its images."""
     from mmcv.transforms import LoadImageFromFile
 
-    return next((t for t in _flat(leaf.pipeline) if type(t) is LoadImageFromFile), None)
+    return next((t for t in flat(leaf.pipeline) if type(t) is LoadImageFromFile), None)
 
 
 def is_plain(loaders: list[Any]) -> bool:
-    """Whether labels are loaded by mmseg's own LoadAnnotations and nothing else: what it does is then known."""
+    """Whether mmseg's own LoadAnnotations is the only label loading, so that the scanner can decode the file itself."""
     from mmseg.datasets.transforms import LoadAnnotations
 
     return len(loaders) == 1 and type(loaders[0]) is LoadAnnotations
@@ -174,10 +232,12 @@ def is_local(path: str, backend_args: Any) -> bool:
     return isinstance(get_file_backend(path, backend_args=backend_args, enable_singleton=True), LocalBackend)
 
 
-def _flat(transform: Any) -> Iterator[Any]:
+def flat(transform: Any) -> Iterator[Any]:
+    """Yield the transforms inside a pipeline, and inside those that hold others."""
     inner = getattr(transform, 'transforms', None)
-    if isinstance(inner, (list, tuple)):
-        for part in inner:
-            yield from _flat(part)
-    else:
+    parts = inner if isinstance(inner, (list, tuple)) else [] if inner is None else [inner]
+    if parts and all(callable(part) for part in parts):
+        for part in parts:
+            yield from flat(part)
+    elif not isinstance(transform, list):
         yield transform

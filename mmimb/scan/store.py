@@ -1,4 +1,4 @@
-"""What a scan has finished, on disk: after a kill it goes on from there."""
+"""The finished records of a scan on disk, from which a killed scan goes on."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -25,12 +25,12 @@ class Store:
         self.folder, self.manifest = folder, manifest
 
     def save(self, records: Records) -> None:
-        """Write records, under a name that is theirs alone."""
+        """Write records to a file of their own, named after their first position."""
         path = self.folder / f'{records.positions[0]:09d}.npz'
         write_files({path: pack(records, self.manifest)})
 
     def load(self, reader: Any) -> list[Records]:
-        """Return what is finished and still true: files with images or labels that were written since are left out.
+        """Return the finished records, without those of images or labels that have changed since.
 
         Raises:
             ValueError: The files are of another list or other settings.
@@ -55,7 +55,7 @@ class Store:
 
     def clear(self) -> None:
         """Remove the files, and the folder if nothing else is in it."""
-        for path in [*self._files(), *self.folder.glob('.[0-9]*.npz.*.tmp')]:  # the latter from a kill while writing
+        for path in [*self._files(), *self.folder.glob('.[0-9]*.npz.*.tmp')]:  # the latter: left by a kill while writing
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -1,4 +1,4 @@
-"""What counts say: the sums of a scanner report, its per-image counts, and the numbers that follow from them."""
+"""What counts say: class counts, counts per image, and the numbers that follow from them."""
 from .class_stats import ClassStats
 from .per_image import PerImageCounts
 from .stats_module import StatsModule

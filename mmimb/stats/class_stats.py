@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .report_json import check_counts, check_version, read_object, warn_of_errors
 
-REPORT_KEYS = {'version', 'per_image', 'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run'}  # what else a report holds
+REPORT_KEYS = {'version', 'per_image', 'per_image_sha256', 'cooccurrence', 'audit', 'crops', 'counts_sha256',
+               'run'}  # besides the fields
 StatsSource = Union['ClassStats', Mapping[str, Any], str, Path]
 
 
@@ -29,7 +30,7 @@ class ClassStats:
         classes: Class names, in label order.
         provenance: How the counts were made (label settings, split, fingerprint of the file list).
 
-    Only ``pixels`` is always there; :meth:`require` asks for the rest.
+    Only ``pixels`` is always known. :meth:`require` refuses statistics without another field.
 
     Raises:
         ValueError: A count is negative, lengths differ, or counts contradict each other.
@@ -124,7 +125,7 @@ class ClassStats:
 
     @classmethod
     def load(cls, source: StatsSource) -> ClassStats:
-        """Accept what a config can hold: an instance, a mapping with ``pixels``, or the path of a scanner report.
+        """Return the statistics of what a config can hold: an instance, a dict with ``pixels``, or the path of a report.
 
         Raises:
             FileNotFoundError: The report is not there.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..printable import printable
 from .class_stats import ClassStats
 
 FEW_IMAGES = 20  # below this a class can hardly be learned, whatever the loss
@@ -78,5 +79,5 @@ def gini(counts: tuple[int, ...]) -> float:
 
 
 def class_labels(stats: ClassStats) -> tuple[str, ...]:
-    """Return the class names, or the class ids as text where there are none."""
-    return stats.classes or tuple(map(str, range(stats.num_classes)))
+    """Return the class names as they can be shown, or the class ids as text where there are none."""
+    return tuple(map(printable, stats.classes)) if stats.classes else tuple(map(str, range(stats.num_classes)))

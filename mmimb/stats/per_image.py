@@ -61,12 +61,6 @@ class PerImageCounts:
                   'files': np.array(self.files, dtype=np.str_)}
         return arrays if self.ignored is None else {**arrays, 'ignored': self.ignored}
 
-    def dense(self, num_classes: int) -> npt.NDArray[np.int64]:
-        """Return the int64 ``(N, C)`` counts."""
-        out = np.zeros((len(self), num_classes), np.int64)
-        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.class_index] = self.pixels
-        return out
-
     def cooccurrence(self, num_classes: int) -> npt.NDArray[np.int64]:
         """Return the int64 ``(C, C)`` number of images that hold both classes; the diagonal is that of each class."""
         total = np.zeros((num_classes, num_classes), np.int64)
@@ -95,6 +89,8 @@ class PerImageCounts:
                                     '(no such file)')
         try:
             arrays = npz.read(path, ARRAYS, ('ignored', ))
+            if data.get('per_image_sha256', digest := npz.digest(arrays)) != digest:
+                raise ValueError('it must hold the counts that were written, got others (`per_image_sha256` does not fit)')
             if arrays['files'].ndim != 1 or arrays['files'].dtype.kind != 'U':
                 raise ValueError(f'`files` must be names, got {arrays["files"].dtype}')
             counts = cls(arrays['indptr'], arrays['class_index'], arrays['pixels'], tuple(arrays['files'].tolist()),

@@ -1,4 +1,4 @@
-"""Reading the JSON of a report: what can be wrong with the file, and whether its counts are those that were written."""
+"""Reading the JSON of a report: its format version, its checksum, the errors that its audit found."""
 from __future__ import annotations
 
 import hashlib
@@ -46,14 +46,14 @@ def counts_sha256(data: Mapping[str, Any]) -> str:
 
 
 def check_counts(data: Mapping[str, Any], where: str) -> None:
-    """Raise a ``ValueError`` if the counts are not those that ``counts_sha256`` was computed of; older reports have none."""
+    """Raise a ``ValueError`` if the counts do not fit the checksum ``counts_sha256``; older reports have none."""
     if 'counts_sha256' in data and data['counts_sha256'] != counts_sha256(data):
         raise ValueError(f'{where} must be counts of the same scan, got others than were written '
                          '(`counts_sha256` does not fit); scan again')
 
 
 def warn_of_errors(data: Mapping[str, Any], where: str) -> None:
-    """Warn of a report whose audit found errors: training meets these files too.
+    """Warn of a report whose audit found errors: training reads the same files.
 
     Raises:
         ValueError: The audit is not one of the scanner.

@@ -1,4 +1,4 @@
-"""A module whose class vectors come from a file or from statistics, read when training first needs them."""
+"""A module whose class vectors are computed from statistics, which are read when training first needs them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class StatsModule(nn.Module):
-    """Base of losses and class weights: holds float64 vectors, which are no part of the checkpoint unless they change.
+    """Base of losses and class weights: holds float64 vectors. They are saved in checkpoints only if they change in training.
 
     A subclass names its vectors in :attr:`vectors` and computes them in :meth:`compute_vectors`. They are computed when
     the module is built, unless ``source`` is a path: then at the first ``train()`` or forward, so that inference works

@@ -1,4 +1,4 @@
-"""The contract that every loss of mmimb keeps, for any loss: ``python -m mmimb.testing TYPE``."""
+"""The contract of a loss: questions that any registered loss can be asked (``python -m mmimb.testing TYPE``)."""
 from .contract import Answer, ask, check_loss
 from .tested_loss import Subject
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..nodes import loss_decodes
 from ..stack import require_stack
 
 MARKS = {'holds': '[green]holds[/]', 'broken': '[red]broken[/]', 'exempt': '[yellow]exempt[/]'}
@@ -49,18 +50,14 @@ def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
         return
     from mmengine.config import Config
     seen = []
-    model = Config.fromfile(source).get('model', {})
-    for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) or []
-        for head in heads if isinstance(heads, (list, tuple)) else [heads]:
-            losses = head.get('loss_decode') or []
-            for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
-                plain = dict(loss)
-                if plain not in seen:
-                    seen.append(plain)
-                    if not head.get('num_classes'):
-                        raise ValueError(f'`num_classes` must be in {key} of {source}, got none')
-                    yield f'{key}: {plain["type"]}', plain, head['num_classes']
+    for place, head, loss in loss_decodes(Config.fromfile(source).get('model')):
+        plain = dict(loss)
+        if plain in seen:
+            continue
+        seen.append(plain)
+        if not head.get('num_classes'):
+            raise ValueError(f'`num_classes` must be in the head of {place} of {source}, got none')
+        yield f'{place.removeprefix("model.").removesuffix(".loss_decode")}: {plain["type"]}', plain, head['num_classes']
 
 
 def _markdown(losses: list[tuple[str, Any, int]]) -> str:

@@ -68,7 +68,21 @@ def binary(subject: Subject) -> None:
 def positional(subject: Subject) -> None:
     """loss(logits, target), as PIDNet and DDRNet call it, ignores 255"""
     logits, target = subject.batch()
-    same(subject.build()(logits, target), call(subject.build(), logits, target), 'positional call')
+    ignored = (target == IGNORE).unsqueeze(1)
+    loss = subject.build()
+    same(loss(logits + 3 * ignored * logits.flip(1), target), loss(logits, target), 'value after other logits at 255')
+
+
+@question
+def ignore_index(subject: Subject) -> None:
+    """ignores the label that the head says, whichever it is"""
+    logits, target = subject.batch()
+    value, grad = value_and_grad(subject.build(), logits, target)
+    for label in (254, -100):
+        other = torch.where(target == IGNORE, label, target)
+        other_value, other_grad = value_and_grad(subject.build(), logits, other, ignore_index=label)
+        same(other_value, value, f'value with ignore_index={label}')
+        same(other_grad, grad, f'gradient with ignore_index={label}')
 
 
 @question
@@ -145,17 +159,17 @@ def compiles(subject: Subject) -> None:
 @question
 def copies(subject: Subject) -> None:
     """it can be pickled and deep-copied, and the copy gives the same"""
-    logits, target = subject.batch()
+    logits, target = subject.batch(ignored=False)  # so that every loss can be called in the plainest way
     loss = subject.build()
-    want = call(loss, logits, target)
+    want = loss(logits, target)
     for twin in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
-        same(call(twin, logits, target), want, 'value of a copy')
+        same(twin(logits, target), want, 'value of a copy')
 
 
 @question
 def state(subject: Subject) -> None:
     """its state_dict holds only what it declares"""
     loss = subject.build()
-    call(loss, *subject.batch())
+    loss(*subject.batch(ignored=False))
     extra = set(loss.state_dict()) - subject.state
     expect(not extra, f'undeclared state {sorted(extra)}')

@@ -1,4 +1,4 @@
-"""How a question of the contract is asked, answered and refused."""
+"""Writing a question of the contract: registering it, and the comparisons that it makes."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the contract is asked of: a loss config, and a small batch that fits it."""
+"""A loss under test: its config, and a small batch that fits it."""
 from __future__ import annotations
 
 import inspect
@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from ..stats import ClassStats
-from ..weights import FixedWeight
+from ..weights import read_class_weight
 
 IGNORE = 255
 
@@ -33,7 +33,7 @@ class Subject:
 
     @classmethod
     def of_type(cls, name: str, num_classes: int = 4) -> Subject:
-        """Return a subject for a registered type; one that wants ``stats`` gets distinct long-tailed counts."""
+        """Return a subject for a registered type. A loss that needs ``stats`` gets distinct long-tailed counts."""
         with DefaultScope.overwrite_default_scope('mmseg'):
             kind = MODELS.get(name if '.' in name else f'mmseg.{name}')
         if kind is None:
@@ -43,7 +43,7 @@ class Subject:
 
     @classmethod
     def of_config(cls, cfg: Mapping[str, Any], num_classes: int = 4) -> Subject:
-        """Return a subject for a ``loss_decode``: without its factor and averaging, its files read."""
+        """Return a subject for a ``loss_decode``. Its factor and averaging are left out; its files are read."""
         plain = {k: v for k, v in dict(cfg).items() if k not in ('loss_weight', 'reduction', 'normalize', 'sync_avg')}
         return cls(_read_files(plain), num_classes)
 
@@ -63,12 +63,13 @@ class Subject:
             loss: nn.Module = MODELS.build({**self.cfg, **override})
         return loss.train()
 
-    def batch(self, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-        """Return ``(2, C, 5, 6)`` logits and ``(2, 5, 6)`` labels with every class and about a third of 255."""
+    def batch(self, *, seed: int = 0, dtype: torch.dtype = torch.float64, ignored: bool = True) -> tuple[Tensor, Tensor]:
+        """Return ``(2, C, 5, 6)`` logits and ``(2, 5, 6)`` labels with every class; if ``ignored``, about a third are 255."""
         g = torch.Generator().manual_seed(seed)
         logits = 2 * torch.randn(2, self.num_classes, 5, 6, generator=g, dtype=torch.float64)
         target = torch.randperm(60, generator=g).view(2, 5, 6) % self.num_classes
-        target[:, :2, 1:] = IGNORE
+        if ignored:
+            target[:, :2, 1:] = IGNORE
         return logits.to(dtype), target
 
     def permuted(self, order: list[int]) -> Subject:
@@ -93,9 +94,7 @@ def _read_files(node: Any) -> Any:
         node['stats'] = ClassStats.load(node['stats']).to_dict()
     for key in ('class_weight', 'weight'):
         if isinstance(node.get(key), (str, Path)):
-            weight = FixedWeight(node[key])
-            weight.prepare()
-            node[key] = weight.weight.tolist()
+            node[key] = read_class_weight(node[key])
     return node
 
 
@@ -115,7 +114,7 @@ def _renamed(cfg: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
 
 def call(loss: nn.Module, logits: Tensor, target: Tensor, **kwargs: Any) -> Tensor:
     """Call a loss as ``BaseDecodeHead.loss_by_feat`` does."""
-    result: Tensor = loss(logits, target, weight=kwargs.pop('weight', None), ignore_index=IGNORE, **kwargs)
+    result: Tensor = loss(logits, target, **{'weight': None, 'ignore_index': IGNORE, **kwargs})
     return result
 
 

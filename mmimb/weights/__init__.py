@@ -1,9 +1,10 @@
-from .base import ClassWeight, FixedWeight, build_class_weight
+"""Class weights: from counts, or by what the model finds hard."""
+from .base import ClassWeight, FixedWeight, build_class_weight, read_class_weight
 from .deferred import Deferred
 from .difficulty import DifficultyBalanced
 from .schemes import EffectiveNumber, FrequencyWeight, InverseFrequency, LogFrequency, MedianFrequency
 
 __all__ = [
     'ClassWeight', 'Deferred', 'DifficultyBalanced', 'EffectiveNumber', 'FixedWeight', 'FrequencyWeight',
-    'InverseFrequency', 'LogFrequency', 'MedianFrequency', 'build_class_weight'
+    'InverseFrequency', 'LogFrequency', 'MedianFrequency', 'build_class_weight', 'read_class_weight'
 ]

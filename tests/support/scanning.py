@@ -8,6 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmimb.scan import build_split
+from mmimb.stats import PerImageCounts
 
 CLASSES = ('a', 'b', 'c', 'd')
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='RandomFlip', prob=0.5),
@@ -33,3 +34,12 @@ def leaf(root, split: str = 'train', **arguments) -> dict:
 
 def build(dataset: dict, **rest):
     return build_split(Config(dict(train_dataloader=dict(dataset=dataset), **rest)))
+
+
+def dense(counts: PerImageCounts, num_classes: int) -> np.ndarray:
+    """Return the int64 ``(N, C)`` counts."""
+    out = np.zeros((len(counts), num_classes), np.int64)
+    for image in range(len(counts)):
+        for at in range(counts.indptr[image], counts.indptr[image + 1]):
+            out[image, counts.class_index[at]] = counts.pixels[at]
+    return out

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
+from mmimb.signals import SIGNALS, give_back
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('road', 'car', 'sign')
@@ -107,7 +110,8 @@ def start(name: str, *arguments: object, log: Path, cwd: Path | None = None, **e
     """Start ``tools/<name>`` in a process group of its own, with its output in ``log``."""
     with log.open('w') as file:
         return subprocess.Popen(command(name, *arguments), cwd=cwd, env=environment(**env), stdout=file,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+                                stderr=subprocess.STDOUT, start_new_session=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's `&` ignores it
 
 
 def command(name: str, *arguments: object) -> list[str]:
@@ -139,11 +143,13 @@ def refused(name: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run a tool that ends before it builds a runner, in this process, which saves the seconds of the imports."""
     out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
     argv, sys.argv = sys.argv, command(name, *arguments)[1:]
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_info:
             runpy.run_path(sys.argv[0], run_name='__main__')
     finally:
         sys.argv = argv
+        give_back(handlers)
         os.environ.clear()
         os.environ.update(before)
     return subprocess.CompletedProcess(arguments, exit_info.value.code, out.getvalue(), err.getvalue())

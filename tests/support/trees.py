@@ -80,10 +80,35 @@ def camvid(root: Path, size: tuple[int, int] = (180, 240)) -> Path:
     return root
 
 
+def magnetic_tile(root: Path, size: tuple[int, int] = (96, 112)) -> Path:
+    """``images`` and ``annotations`` of tiles, the lists and ``groups.txt``; ids 0 to 5."""
+    return _flat(root, size, np.random.default_rng(4), [list(range(6))], prefix='exp1_num_', groups=True)
+
+
+def ccp(root: Path, size: tuple[int, int] = (136, 112)) -> Path:
+    """``images`` and ``annotations`` of photos and the lists; ids 0 to 58."""
+    ids = [[0, *range(k, 59, 2)] for k in (1, 2)]
+    return _flat(root, size, np.random.default_rng(5), ids, prefix='')
+
+
+def _flat(root: Path, size: tuple[int, int], rng: np.random.Generator, ids: list[list[int]], prefix: str,
+          groups: bool = False) -> Path:
+    stems = {split: [f'{prefix}{k:04d}' for k in numbers] for split, numbers in
+             (('train', range(6)), ('val', (6, 7)), ('test', (8, 9)))}
+    for k, stem in enumerate(stem for names in stems.values() for stem in names):
+        _write(root / f'images/{stem}.jpg', root / f'annotations/{stem}.png', rng, labels(rng, size, ids[k % len(ids)]))
+    for name, names in stems.items():
+        _lines(root / f'{name}.txt', names)
+    if groups:
+        _lines(root / 'groups.txt', [' '.join(names[k:k + 2]) for names in stems.values() for k in range(0, len(names), 2)])
+    return root
+
+
 def demo(root: Path) -> Path:
     """A few images of the real generator."""
     make_demo_dataset(root, train=6, val=2)
     return root
 
 
-TREES: Mapping[str, Callable[[Path], Path]] = {'demo': demo, 'camvid': camvid, 'cityscapes': cityscapes, 'ade20k': ade20k}
+TREES: Mapping[str, Callable[[Path], Path]] = {'demo': demo, 'camvid': camvid, 'cityscapes': cityscapes, 'ade20k': ade20k,
+                                               'magnetic_tile': magnetic_tile, 'ccp': ccp}

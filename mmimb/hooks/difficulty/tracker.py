@@ -9,14 +9,15 @@ from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from ..analysis.difficulty import Measurement
-from ..functional import MEASURES
-from ..sampling import DifficultySampler
-from ..sampling.sampler_base import DrawSampler
-from ..scan.sources import class_names
-from ..weights import Deferred, DifficultyBalanced
-from .difficulty_log import DifficultyLog
-from .difficulty_meter import DifficultyMeter
+from ...analysis.difficulty import Measurement
+from ...functional import MEASURES
+from ...sampling import DifficultySampler
+from ...scan.sources import class_names
+from ...weights import Deferred, DifficultyBalanced
+from .log import DifficultyLog
+from .meter import DifficultyMeter
+from .sampler import check_delay, find_sampler, first_draw
+from .source import Source
 
 SAMPLER = 'sampler'
 CHECKPOINT_KEY = 'class_difficulty'
@@ -29,25 +30,23 @@ class DifficultyTracker:
     Args:
         model: The segmentor, unwrapped.
         loader: The training dataloader.
-        source: What is measured.
+        source: What is measured, and how scores are averaged.
         folder: For the CSV and the plot.
-        momentum: Of the scores (see :class:`DifficultyMeter`).
 
     Raises:
         ValueError: The number of classes of a weight or the sampler is not that of the dataset; workers prefetch too far.
     """
 
-    def __init__(self, model: nn.Module, loader: Any, *, source: str, folder: str, momentum: float) -> None:
-        self.source = source
+    def __init__(self, model: nn.Module, loader: Any, source: Source, *, folder: str) -> None:
+        self.source = source.name
         self.done = 0  # iterations of this run, and of those that it resumes
         self.classes = class_names(loader.dataset)
-        self.sampler = find_sampler(loader)
+        self.sampler = find_sampler(loader, DifficultySampler)
         self._loader = loader
-        self._ahead = 0  # batches that epochs are ahead of the iterations, after a resume in mid-epoch or with other batches
-        if self.sampler is not None:
-            check_delay(loader, self.sampler.delay)
+        self._ahead = 0  # batches of all epochs so far minus iterations: not 0 after a resume with another batch size
         self.weights = _users(model)
         if self.sampler is not None:
+            check_delay(loader, self.sampler.delay)
             self.weights[SAMPLER] = DifficultyBalanced(self.sampler.num_classes, self.sampler.tau, self.sampler.measure)
         self._deferred = [m for m in model.modules() if isinstance(m, Deferred)]
         for user, weight in self.weights.items():
@@ -55,7 +54,7 @@ class DifficultyTracker:
                 raise ValueError(f'`num_classes` of the DifficultyBalanced of {user} must be {len(self.classes)}, as many as '
                                  f'the training split has classes, got {weight.num_classes}')
         device = next((p.device for p in model.parameters()), None)
-        self.meter = DifficultyMeter(len(self.classes), momentum).to(device)
+        self.meter = DifficultyMeter(len(self.classes), source.momentum).to(device)
         self.log = DifficultyLog(self.classes, folder)
 
     @property
@@ -92,7 +91,6 @@ class DifficultyTracker:
         if state is not None and (runner.iter > 0 or runner._resume):
             self.load_state_dict(state)
             if state['source'] != self.source:
-                self.meter.reset()
                 runner.logger.warning(f'difficulty was measured from {state["source"]!r} before, and from {self.source!r} now: '
                                       'scores begin anew, weights stay until then')
         else:  # a checkpoint that only gave its parameters may have left other values in the buffers
@@ -119,7 +117,7 @@ class DifficultyTracker:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the state of a checkpoint of the same run.
+        """Take over the state of a checkpoint of the same run; scores and counts only from the same source.
 
         Raises:
             ValueError: The checkpoint is of another class list.
@@ -127,7 +125,8 @@ class DifficultyTracker:
         if list(state['classes']) != list(self.classes):
             raise ValueError(f'`--resume` must be a checkpoint of the same classes {_short(self.classes)}, got one of '
                              f'{_short(state["classes"])}')
-        self.meter.load_state_dict(state['meter'])
+        if state['source'] == self.source:
+            self.meter.load_state_dict(state['meter'])
         self.log.load_state_dict(state['log'])
         if self.sampler is not None and SAMPLER in state:
             self.weights[SAMPLER].load_state_dict(state[SAMPLER]['weight'])
@@ -135,9 +134,8 @@ class DifficultyTracker:
 
     def _scalars(self, taken: Measurement) -> dict[str, float]:
         scalars = {f'tau/{taken.user}': taken.tau}
-        for key, values in (('difficulty', taken.difficulty), ('class_weight', taken.weight)):
-            names = zip(self.classes, values, strict=True)
-            scalars.update({f'{key}/{taken.user}/{name}': value for name, value in names})
+        for name, difficulty, weight in zip(self.classes, taken.difficulty, taken.weight, strict=True):
+            scalars |= {f'difficulty/{taken.user}/{name}': difficulty, f'class_weight/{taken.user}/{name}': weight}
         return scalars
 
     def _describe(self, taken: Measurement) -> str:
@@ -148,51 +146,15 @@ class DifficultyTracker:
         return f'tau {taken.tau:.2f}; hardest: {shown[0]}' + (f'; easiest: {shown[1]}' if easy else '')
 
 
-def _own_sampler(loader: Any) -> DrawSampler | None:
-    """Return the sampler of ours that a dataloader draws with, itself or in its batch sampler."""
-    samplers = loader.sampler, getattr(loader.batch_sampler, 'sampler', None)
-    return next((sampler for sampler in samplers if isinstance(sampler, DrawSampler)), None)
-
-
-def find_sampler(loader: Any) -> DifficultySampler | None:
-    """Return the ``DifficultySampler`` that a dataloader draws with, if it does."""
-    sampler = _own_sampler(loader)
-    return sampler if isinstance(sampler, DifficultySampler) else None
-
-
 def wants_difficulty(model: nn.Module, loader: Any) -> bool:
     """Return whether a loss or the sampler follows the difficulty of classes."""
-    return bool(_users(model)) or find_sampler(loader) is not None
-
-
-def check_stream(loader: Any, loop: Any) -> None:
-    """Refuse an endless sampler of ours in a loop by epochs, whose first epoch would never end."""
-    sampler = _own_sampler(loader)
-    if sampler is not None and sampler.infinite and isinstance(loop, EpochBasedTrainLoop):
-        raise ValueError(f'`infinite` of {type(sampler).__name__} must be False in an epoch-based loop, got True')
-
-
-def check_delay(loader: Any, delay: int) -> None:
-    """Refuse more prefetched batches than the sampler waits with new weights."""
-    ahead = loader.num_workers * (loader.prefetch_factor or 0)
-    if ahead >= delay:
-        raise ValueError(f'`delay` of DifficultySampler must be above the number of batches that workers prefetch '
-                         f'(num_workers * prefetch_factor = {ahead}), got {delay}')
+    return bool(_users(model)) or find_sampler(loader, DifficultySampler) is not None
 
 
 def _users(model: nn.Module) -> dict[str, DifficultyBalanced]:
     """Return every ``DifficultyBalanced`` of a model by the name of the loss that uses it (``….later`` inside ``Deferred``)."""
     return {name.replace('.class_weight', ''): module for name, module in model.named_modules()
             if isinstance(module, DifficultyBalanced)}
-
-
-def first_draw(loader: Any, sampler: DifficultySampler, iteration: int) -> int:
-    """Return the first draw of an iteration (from 0), counted over all ranks; epochs may end with a smaller batch."""
-    draws = getattr(loader.batch_sampler, 'batch_size', 1) * get_world_size()
-    if sampler.infinite:
-        return iteration * draws
-    epoch, batch = divmod(iteration, len(loader))
-    return epoch * sampler.total_size + batch * draws
 
 
 def _short(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from ..functional import MEASURES, class_scores, confusion_matrix
+from ...functional import MEASURES, class_scores, confusion_matrix
 
 
 class DifficultyMeter(nn.Module):
@@ -13,7 +13,7 @@ class DifficultyMeter(nn.Module):
 
     State, all of it in buffers: ``counts (3, C)``, hits, labelled and predicted pixels of this rank since the last
     :meth:`gather`; ``gathered (3, C)``, those of all ranks since the last :meth:`close`; ``score (3, C)``, recall, IoU and
-    F1, NaN for a class that was never measured. The first is not saved: gather before a checkpoint is written.
+    F1, NaN for a class that was never measured. The first is not saved: gather before a checkpoint can be written.
 
     Args:
         num_classes: Number of classes C.
@@ -42,12 +42,6 @@ class DifficultyMeter(nn.Module):
         all_reduce(self.counts)
         self.gathered += self.counts
         self.counts.zero_()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.counts.zero_()
-        self.gathered.zero_()
-        self.score.fill_(torch.nan)
 
     def close(self) -> tuple[Tensor, Tensor]:
         """Gather, and return the ``(3, C)`` scores with what was counted since the last call; counting starts anew.

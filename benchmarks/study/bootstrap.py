@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Intervals over the units of test (CamVid: blocks of frames, tiles, photos) of every arm against cross-entropy.
+
+  python benchmarks/study/bootstrap.py --data DATA --work-dir WORK
+
+Reads the counts per image that run.py and tune.py keep in WORK, and writes results/bootstrap.csv.
+"""
+# ruff: noqa: E402  (the folders of the study and of the repository come first)
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+
+import numpy as np
+from features import Features
+from paired import over_units, unit_counts
+from record import write_csv
+from sets import SETS, data_root, tail_classes
+from store import read_stats
+
+REFERENCE = ('ce', 'argmax')
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', help='folder of the datasets; default: the environment variable MMIMB_STUDY_DATA')
+    parser.add_argument('--work-dir', type=Path, required=True, help='of run.py')
+    parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
+    parser.add_argument('--size', choices=('half', 'full'), default='half', help='default: %(default)s')
+    args = parser.parse_args()
+    rows = [row for name in SETS for row in dataset_rows(name, args.work_dir, args.size, data_root(args.data))]
+    if rows:
+        write_csv(args.results / 'bootstrap.csv', rows)
+    return 0
+
+
+def dataset_rows(name: str, work: Path, size: str, data: Path) -> list[dict[str, object]]:
+    """Return the rows of a dataset, one for each arm and decision that has a seed in common with cross-entropy."""
+    runs = work / 'runs' / f'frozen-{size}' / name
+    if not (runs / REFERENCE[0]).is_dir():
+        return []
+    base = work / size / name
+    units, classes = SETS[name].units(Features(base / 'test').meta['stems'], data), read_stats(base / 'stats.json')['classes']
+    tail = [classes.index(c) for c in tail_classes(name)]
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for path in sorted(runs.glob('*/*/test*.npz')):
+        decision = path.stem.removeprefix('test').removeprefix('-') or 'argmax'
+        found.setdefault((path.parts[-3], decision), {})[int(path.parts[-2])] = unit_counts(np.load(path)['counts'], units)
+    rows = []
+    for (arm, decision), counts in found.items():
+        seeds = sorted(set(counts) & set(found.get(REFERENCE, {})))
+        if not seeds or (arm, decision) == REFERENCE:
+            continue
+        pair = [counts[s] for s in seeds], [found[REFERENCE][s] for s in seeds]
+        row: dict[str, object] = {'dataset': name, 'size': size, 'arm': arm, 'decision': decision, 'seeds': len(seeds),
+                                  'units': len(set(units))}
+        for key, members in (('mIoU', range(len(classes))), ('tail', tail)):
+            found_here = over_units(*pair, list(members))
+            row.update({key: f'{found_here.mean:.3f}', f'{key}_low': f'{found_here.low:.3f}',
+                        f'{key}_high': f'{found_here.high:.3f}'})
+        rows.append(row)
+    return rows
+
+
+if __name__ == '__main__':
+    sys.exit(main())
