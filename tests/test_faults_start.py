@@ -61,6 +61,33 @@ def test_an_evaluator_of_another_package_may_give_any_key(tiny_config) -> None:
     assert "'Surface'" in warning
 
 
+def test_own_evaluators_and_loops_give_keys_in_their_own_way(tiny_config) -> None:
+    from mmengine.evaluator import Evaluator
+    twice = [{'type': 'IoUMetric'}, {'type': 'IoUMetric'}]
+    for kind, loop, checks in (('Evaluator', 'ValLoop', True), (type('PerSetEvaluator', (Evaluator, ), {}), 'ValLoop', False),
+                               ('Evaluator', 'PerSetLoop', False)):
+        cfg = read_config(str(tiny_config), overrides=['default_hooks.checkpoint.save_best=city/mIoU'])
+        cfg.val_evaluator, cfg.val_cfg = dict(type=kind, metrics=twice), dict(type=loop)
+        if checks:
+            with pytest.raises(ValueError, match='must give every key once'):
+                check_evaluators(cfg)
+        else:
+            assert check_evaluators(cfg) == []
+
+
+@pytest.mark.parametrize(('override', 'words'), [
+    ('default_hooks.checkpoint.save_best=3', r'`default_hooks.checkpoint.save_best` must be a key or a list of keys, got 3'),
+    ('val_evaluator={"type":"IoUMetric","iou_metrics":3}', '`iou_metrics` of IoUMetric must be a list of names, got 3')])
+def test_keys_of_another_type_are_named(tiny_config, override, words) -> None:
+    cfg = read_config(str(tiny_config))
+    if 'iou' in override:
+        cfg.val_evaluator = dict(type='IoUMetric', iou_metrics=3)
+    else:
+        cfg.default_hooks.checkpoint.save_best = 3
+    with pytest.raises(TypeError, match=words):
+        check_evaluators(cfg)
+
+
 def test_equal_keys_of_two_evaluators(tiny_config) -> None:
     cfg = read_config(str(tiny_config))
     ours, stock = dict(cfg.val_evaluator), {'type': 'IoUMetric', 'iou_metrics': ['mDice']}
