@@ -294,6 +294,25 @@ def test_heads_with_another_number_of_classes(tiny_config, tmp_path, root) -> No
         classes_checked(tiny_config, *ignored)
 
 
+@DATASETS.register_module()
+class EntriesSet(BaseDataset):
+    METAINFO = dict(classes=CLASSES)
+
+    def load_data_list(self) -> list[dict]:
+        folders = [os.path.join(self.data_root, name) for name in ('images', 'labels')]
+        return [dict(img_path=f'{folders[0]}/{i}.png', seg_map_path=f'{folders[1]}/{i}.png', label_map=None, seg_fields=[],
+                     reduce_zero_label=False) for i in range(8)]
+
+
+def test_classes_of_a_dataset_that_is_no_basesegdataset(tmp_path, root) -> None:
+    config = make_config(tmp_path / 'entries.py', root, make_report(tmp_path / 'stats.json'), f"""
+train_dataloader['dataset'] = dict(type='EntriesSet', data_root={str(root)!r}, pipeline=load)
+model['decode_head']['num_classes'] = 2
+""")
+    with pytest.raises(ValueError, match=r'`model\.decode_head\.num_classes` must be above .*got 2 and label 2 in .*labels'):
+        classes_checked(config)
+
+
 def test_heads_with_fewer_classes_that_still_train(tmp_path) -> None:
     """The last class has no labels, as in Mapillary; an auxiliary head tells edges from the rest, as in STDC."""
     import cv2
