@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from conftest import ROOT
@@ -296,7 +297,7 @@ def test_heads_with_another_number_of_classes(tiny_config, tmp_path, root) -> No
 
 @DATASETS.register_module()
 class EntriesSet(BaseDataset):
-    METAINFO = dict(classes=CLASSES)
+    METAINFO: ClassVar = dict(classes=CLASSES)
 
     def load_data_list(self) -> list[dict]:
         folders = [os.path.join(self.data_root, name) for name in ('images', 'labels')]
