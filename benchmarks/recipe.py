@@ -4,6 +4,7 @@
   python benchmarks/recipe.py                        # after new lines in benchmarks/study/results
   python benchmarks/recipe.py --reports WORK/half    # also counts of the datasets: DATASET/stats.json, as the study has them
 """
+# ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
 
 import argparse

@@ -127,7 +127,8 @@ def test_interrupted_runs_leave_nothing(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('arguments', [dict(train=0), dict(val=-1), dict(test=0), dict(seed=-1), dict(train=2.0), dict(val=True)])
+@pytest.mark.parametrize('arguments', [dict(train=0), dict(val=-1), dict(test=0), dict(seed=-1), dict(train=2.0),
+                                       dict(val=True)])
 def test_wrong_numbers(tmp_path, arguments) -> None:
     name, = arguments
     with pytest.raises(ValueError, match=f'`{name}` must be an integer of at least'):

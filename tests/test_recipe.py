@@ -65,7 +65,8 @@ def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     """From a copy of two seeds: their means, an interval, and what the scanner says of it."""
     lines = ['stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
     for seed, (ce, recipe) in enumerate([(50, 53), (51, 52)]):
-        lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1', f'confirm,ce-if0.5,offsets-mIoU,{seed},camvid,9,{recipe},14,1,1']
+        lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
+                  f'confirm,ce-if0.5,offsets-mIoU,{seed},camvid,9,{recipe},14,1,1']
     (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'screen,ce,argmax,7,camvid,9,,,,']) + '\n')
     code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
             'rows = {name: recipe.test_rows(Path(sys.argv[1]), name) for name in recipe.NAMES}\n'

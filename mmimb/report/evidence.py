@@ -47,7 +47,7 @@ class Measured:
     classes: int
     ratio: float
     seeds: int
-    mIoU: Change  # noqa: N815  (the name of the score)
+    mIoU: Change
     tail: Change
 
     def __str__(self) -> str:

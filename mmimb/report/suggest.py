@@ -124,17 +124,17 @@ def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None) -> list
     """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it."""
     notes = []
     if found.rare_images:
-        notes.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): if the IoU stays '
-                     'at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the batch does '
-                     'not hold. The study has not confirmed that step.')
+        notes.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): if the IoU '
+                     'stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
+                     'batch does not hold. The study has not confirmed that step.')
     if crops is not None:
         lost = [c for c in reversed(stats.order()) if stats.pixels[c] and c not in found.rare_images
                 and crops.images[c] < RARE_IMAGES * crops.num_crops]
         if lost:
             names = _names(stats, [(c, f'{100 * crops.images[c] / crops.num_crops:.1f} %') for c in lost])
-            notes.append(f'{names} {_verb(lost)} in less than 5 % of the crops (share in brackets), though in more of the images: '
-                         'a crop around a rare class shows them more often (mmimb.RareClassCrop). The study has not confirmed '
-                         'that step.')
+            notes.append(f'{names} {_verb(lost)} in less than 5 % of the crops (share in brackets), though in more of the '
+                         'images: a crop around a rare class shows them more often (mmimb.RareClassCrop). The study has not '
+                         'confirmed that step.')
     return notes
 
 
