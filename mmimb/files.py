@@ -1,8 +1,10 @@
 """Writing results: all or nothing."""
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,15 @@ def require_suffix(argument: str, path: str | None, suffix: str) -> None:
     """Raise a ``ValueError`` if ``path`` is given and has another suffix."""
     if path is not None and Path(path).suffix.lower() != suffix:
         raise ValueError(f'`{argument}` must be a path that ends with {suffix}, got {path!r}')
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise an ``OSError`` if there is something at ``path`` that is no file: a pipe or a device can be read for ever."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, 'is a pipe or a device, no file', str(path))
 
 
 def check_writable(argument: str, path: str | Path) -> None:

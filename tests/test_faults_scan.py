@@ -223,6 +223,22 @@ def test_classes_that_only_crops_hold_are_an_error(root, tmp_path) -> None:
     assert list(found.audit).index('only_in_crops') < list(found.audit).index('class_never_seen')
 
 
+def test_the_tool_writes_what_only_crops_hold_into_the_report(tmp_path) -> None:
+    (tmp_path / 'own_flip.py').write_text(
+        'import random\nfrom mmseg.registry import TRANSFORMS\n@TRANSFORMS.register_module()\nclass OwnFlip:\n'
+        '    def __call__(self, results):\n        if random.random() < 0.5:\n'
+        '            results["gt_seg_map"] = results["gt_seg_map"] + 3\n        return results\n')
+    for name in LABELS:
+        write_pair(tmp_path, name, np.zeros((2, 4), np.uint8))
+    dataset = leaf(tmp_path, pipeline=[LOAD, LABEL, dict(type='OwnFlip'), PACK])
+    lines = ["custom_imports = dict(imports=['own_flip'])", f'train_dataloader = dict(dataset={dataset!r})']
+    (tmp_path / 'c.py').write_text('\n'.join(lines))
+    result = tool('scan_dataset.py', 'c.py', '--out', 'r.json', '--workers', '0', '--crops', '8', cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "error: only_in_crops: class 3, 'd'" in result.stderr
+    assert json.loads((tmp_path / 'r.json').read_text())['audit']['only_in_crops']['severity'] == 'error'
+
+
 def test_a_dataset_that_is_no_basesegdataset_is_counted_by_its_entries(root) -> None:
     dataset = build(dict(type='ItemsSet', data_root=str(root), pipeline=[LOAD, LABEL, PACK]))
     found = scan_dataset(dataset, 0, 'train')

@@ -181,7 +181,7 @@ def test_the_table_and_the_sentence(trained) -> None:
     assert f'{100 * hits / labels:.2f} > ' in table[3]
     assert f'{result.tuning.offsets[2]:+.3f}' in table[3]
     text = tuning_sentence(result.tuning)
-    assert f'{result.tuning.gain:+.2f} points (90 % interval {result.tuning.interval[0]:+.2f} to' in text
+    assert f'{result.tuning.gain:+.2f} points (80 % interval {result.tuning.interval[0]:+.2f} to' in text
     assert f'{result.tuning.before:.2f} > {result.tuning.after:.2f}' in text
     assert 'No change' in tuning_sentence(replace(result.tuning, family='none'))
 

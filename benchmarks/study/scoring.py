@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from features import IGNORED, Features
 from frozen import head_losses
 from torch import Tensor, nn
-
-from mmimb.functional.strips import upsampled_argmax
 
 
 @torch.no_grad()
@@ -37,7 +36,7 @@ def decide(scores: Tensor, shape: Sequence[int], offsets: Tensor | None = None) 
     """Return the ``(H, W)`` classes of ``(C, h, w)`` scores, as mmseg decides: up-sampled, then the largest."""
     if offsets is not None:
         scores = scores + offsets.to(scores).view(-1, 1, 1)
-    return upsampled_argmax(scores[None], tuple(shape))[0]
+    return F.interpolate(scores[None], tuple(shape), mode='bilinear', align_corners=False)[0].argmax(0)
 
 
 def count_all(head: nn.Module, features: Features, classes: int, device: str = 'cpu',

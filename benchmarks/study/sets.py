@@ -25,7 +25,9 @@ class StudySet:
         crop: ``(height, width)`` of the training views at full size.
         views: Training views of each image.
         prepare: Transforms of every image, in training and evaluation.
+        zoom: Factor by which images and labels are enlarged, in training and evaluation.
         colour: Whether training views are distorted in colour.
+        flip: Arguments of ``RandomFlip``.
         schedule: What differs from the defaults of :class:`frozen.Schedule`.
         halves: Whether ``--size half`` halves the crop.
     """
@@ -38,7 +40,9 @@ class StudySet:
     views: int
     halves: bool
     prepare: tuple[dict[str, Any], ...] = ()
+    zoom: float = 1.0
     colour: bool = True
+    flip: dict[str, Any] = field(default_factory=lambda: {'prob': 0.5})
     schedule: dict[str, Any] = field(default_factory=dict)
 
     def shape(self, size: str) -> tuple[int, int]:
@@ -75,14 +79,16 @@ def _blocks(stems: list[str]) -> list[str]:
 
 # Exposures go from very dark to nearly white, which is no class cue (README of the dataset).
 EQUALISE = {'type': 'CLAHE', 'clip_limit': 4.0, 'tile_grid_size': (4, 4)}
+# A tile has no upper side.
+ALL_WAYS = {'prob': [0.25, 0.25, 0.25], 'direction': ['horizontal', 'vertical', 'diagonal']}
 FLAT = {'fit': ('train.txt', ''), 'dev': ('val.txt', ''), 'test': ('test.txt', '')}
 SETS = {
     'camvid': StudySet('camvid', 'mmimb.CamVidDataset',
                        {'fit': ('fit.txt', '/train'), 'dev': ('dev.txt', '/train'), 'test': ('test.txt', '/test')},
                        ratio=(0.75, 1.5), crop=(384, 512), views=8, halves=True,
                        schedule={'iterations': 1600}),
-    'magnetic_tile': StudySet('magnetic_tile', 'mmimb.MagneticTileDataset', FLAT, ratio=(0.8, 1.25),
-                              crop=(192, 192), views=4, halves=False, prepare=(EQUALISE, ), colour=False,
+    'magnetic_tile': StudySet('magnetic_tile', 'mmimb.MagneticTileDataset', FLAT, ratio=(0.8, 1.25), crop=(192, 192), views=8,
+                              halves=False, prepare=(EQUALISE, ), zoom=2.0, colour=False, flip=ALL_WAYS,
                               schedule={'iterations': 2000}),
     'ccp': StudySet('ccp', 'mmimb.CCPDataset', FLAT, ratio=(0.8, 1.25), crop=(256, 192), views=4, halves=False,
                     schedule={'iterations': 1600}),

@@ -43,6 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
     parser.add_argument('--objective', default='mIoU', help='what is maximised on dev; default: %(default)s')
     parser.add_argument('--name', help='of the decision in the results; default: offsets-OBJECTIVE')
+    parser.add_argument('--datasets', nargs='*', choices=SETS, default=list(SETS), help='default: all')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--watch', action='store_true', help='wait for further runs when all are tuned')
     return parser.parse_args()
@@ -55,12 +56,17 @@ def load_head(job: Job, work: Path, stats: dict) -> nn.Module:
     return head.eval()
 
 
-def dev_sample(head: nn.Module, features: Features, units: list[str], classes: int, device: str) -> ScoreSample:
-    """Return the sampled scores of dev at the size of the labels."""
+def dev_sample(head: nn.Module, features: Features, units: list[str], classes: int, path: Path, device: str) -> ScoreSample:
+    """Return the sampled scores of dev at the size of the labels, kept in ``path`` for further tunings."""
+    if path.is_file():
+        with np.load(path) as kept:
+            return ScoreSample(**{k: kept[k] if kept[k].ndim else int(kept[k]) for k in kept})
     budget = budget_per_image(len(features), PIXELS)
     images = [sample_image(F.interpolate(z[None], y.shape, mode='bilinear', align_corners=False)[0], y.cpu(), budget=budget)
               for z, y in predictions(head, features, device)]
-    return pool(images, classes, units)
+    sample = pool(images, classes, units)
+    np.savez(path, **{k: getattr(sample, k) for k in ScoreSample.__dataclass_fields__})
+    return sample
 
 
 def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> Tuning:
@@ -72,8 +78,8 @@ def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> Tunin
     head = load_head(job, args.work_dir, stats).to(args.device)
     parts = {split: Features(base / split) for split in ('dev', 'test')}
     units = SETS[job.dataset].units(parts['dev'].meta['stems'], data)
-    found = tune(dev_sample(head, parts['dev'], units, len(classes), args.device), args.objective, tail=tail,
-                 shares=stats['pixels'])
+    sample = dev_sample(head, parts['dev'], units, len(classes), folder / 'dev-sample.npz', args.device)
+    found = tune(sample, args.objective, tail=tail, shares=stats['pixels'])
     offsets, scored = torch.from_numpy(found.offsets), {}
     for split in ('dev', 'test') if (folder / 'test.npz').is_file() else ('dev', ):
         counts = count_all(head, parts[split], len(classes), args.device, offsets)
@@ -98,7 +104,7 @@ def main() -> int:
             saved = json.loads(path.read_text(encoding='utf-8'))
             job = Job(**{k: saved[k] for k in Job.__dataclass_fields__})
             with claimed(path.parent) as mine:
-                if not mine or (path.parent / f'offsets-{name}.json').is_file():
+                if not mine or job.dataset not in args.datasets or (path.parent / f'offsets-{name}.json').is_file():
                     continue
                 found = tune_job(job, data, args, name)
                 print(f'{time.strftime("%H:%M:%S")} {job.dataset} {job.arm} seed {job.seed}: {found.family}, expected gain on '

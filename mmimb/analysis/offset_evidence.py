@@ -9,8 +9,8 @@ import numpy as np
 from .offset_objective import Counts, Objective
 
 DRAWS = 1000
-LEVEL = 90.0  # percent of the interval
-NORMAL = 1.6448536269514722  # quantile of the normal distribution at that level
+LEVEL = 80.0  # percent of the interval: its lower end is exceeded with 90 %
+NORMAL = 1.2815515655446004  # quantile of the normal distribution at that level
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def witnesses(counts: Counts, base: Counts, goal: Objective) -> float:
 
 
 def student(freedom: float) -> float:
-    """Return Student's quantile at :data:`LEVEL` (Cornish-Fisher; 1.5 % too small for 2 degrees, less for more)."""
+    """Return Student's quantile at :data:`LEVEL` (Cornish-Fisher; 0.5 % too small for 2 degrees, less for more)."""
     z, v = NORMAL, freedom
     terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return z + sum(term / v**(i + 1) for i, term in enumerate(terms))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..printable import printable
 from .offset_evidence import LEVEL
 from .offset_objective import Counts
 from .offsets import Tuning
@@ -19,6 +20,7 @@ def tuning_table(tuning: Tuning, classes: Sequence[str], before: Counts, after: 
         before: ``(C,)`` counts of the whole split.
         after: The same with the offsets.
     """
+    classes = [printable(name) for name in classes]
     width = max(5, *(len(name) for name in classes))
     lines = [f'{"class":<{width}} {"share":>8} {"offset":>8}   {"IoU":^15}   {"recall":^15}   {"precision":^15}']
     order = np.argsort(-before.labels, kind='stable')

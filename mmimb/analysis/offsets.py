@@ -18,7 +18,7 @@ TAUS = np.arange(-1.5, 1.51, 0.125)
 ANCHORS = (0.0, 0.5, 1.0)  # of the prior part, to which offsets are shrunk
 STRENGTHS = (math.inf, 30.0, 10.0, 3.0, 1.0)  # groups with a class at which its own offset has half a say
 FOLDS = 5
-LEAST_GAIN = 0.25  # percent points, below which a model is not worth changing
+LEAST_GAIN = 0.2  # percent points, below which a model is not worth changing
 CALIBRATION_PIXELS = 100_000
 
 
@@ -32,7 +32,7 @@ class Tuning:
         tau: Of the prior part, in units of ``unit``; 0 without one.
         strength: Of the shrinkage towards the prior part, in groups; None for ``'none'`` and ``'prior'``.
         gain: Expected gain of the objective in percent points, from cross-validation over groups.
-        interval: 90 % interval of the gain: the spread of a bootstrap over groups, with Student's quantile for the number of
+        interval: 80 % interval of the gain: the spread of a bootstrap over groups, with Student's quantile for the number of
             groups that hold the classes that the gain is made of.
         before: Objective of the model as it is, on all groups, in percent.
         after: Objective after the offsets on the same groups; more than can be expected elsewhere.
@@ -67,7 +67,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     Compared by cross-validation over groups are: no change; ``-tau log(share)`` (arXiv 2007.07314), whose tau may be negative;
     an offset per class, by coordinate ascent; and offsets between these. Of the last, a class that has labels in n groups takes
     ``n / (n + strength)`` of its own offset, and for the rest all, half or nothing of the prior part. The way whose interval of
-    the gain begins highest is taken, if that is above 0 and the gain is 0.25 points or more. A class without labels is given no
+    the gain begins highest is taken, if that is above 0 and the gain is 0.2 points or more. A class without labels is given no
     chance to win or lose more than the bulk of the pixels.
 
     Args:

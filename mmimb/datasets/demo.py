@@ -109,7 +109,7 @@ def _check_only_own(out: Path) -> None:
 def _marker(out: Path) -> dict[str, object]:
     try:
         data = json.loads((out / MARKER).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) and 'digest' in data else {}
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..stack import name_installed_packages
+from ..stack import name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import LAUNCHERS, has_accelerator
@@ -70,7 +70,11 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
 
 
 def _make_importable(path: str) -> None:
-    """Have modules of the current folder and of the config's found, after Python's own and before installed packages."""
+    """Have modules of the current folder and of the config's found, after Python's own and before installed packages.
+
+    The stack is imported before, so that a clone of mmseg in the current folder does not take the place of the installed one.
+    """
+    require_stack()
     packages = (i for i, entry in enumerate(sys.path) if os.path.basename(entry) in ('site-packages', 'dist-packages'))
     at = next(packages, len(sys.path))
     for folder in (os.path.dirname(os.path.abspath(path)), os.getcwd()):

@@ -19,6 +19,8 @@ from .fit import fit_hook
 from .launch import leave_group, prepare_launch
 from .tuned_file import RECORD
 
+ALLOW = '; --allow-mismatch tests with random parameters in their place'
+
 
 @dataclass
 class TestOptions:
@@ -98,7 +100,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
-    fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch)
+    fit = fit_hook(options.checkpoint, allow_mismatch=options.allow_mismatch, advice=ALLOW)
     runner.register_hook(fit)
     with refused_pickles():
         metrics = runner.test()

@@ -29,7 +29,7 @@ def misfits(model: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def fit_hook(name: str, *, allow_mismatch: bool = False) -> Any:
+def fit_hook(name: str, *, allow_mismatch: bool = False, advice: str = '') -> Any:
     """Return a hook that refuses a checkpoint whose decode head does not fit, and warns of other parts.
 
     Its ``meta`` is that of the checkpoint once it is loaded.
@@ -37,6 +37,7 @@ def fit_hook(name: str, *, allow_mismatch: bool = False) -> Any:
     Args:
         name: Of the checkpoint, for the message.
         allow_mismatch: Warn in place of refusing.
+        advice: The end of the message.
     """
     from mmengine.hooks import Hook
 
@@ -50,8 +51,8 @@ def fit_hook(name: str, *, allow_mismatch: bool = False) -> Any:
             found = misfits(runner.model, checkpoint)
             of_head = [text for text in found if text.startswith(f'{HEAD}.')]
             if of_head and not allow_mismatch:
-                raise MismatchedCheckpointError(f'`checkpoint` must fit the decode head, got {name!r} with {_listed(of_head)}; '
-                                                '--allow-mismatch tests with random parameters in their place')
+                raise MismatchedCheckpointError(f'`checkpoint` must fit the decode head, got {name!r} with {_listed(of_head)}'
+                                                f'{advice}')
             if found:
                 runner.logger.warning(f'{name} does not fit the model, which keeps its initial values there: {_listed(found)}')
 

@@ -13,6 +13,7 @@ from ..stack import require_stack
 from ..stats import ClassStats
 from .checkpoint import check_named_checkpoints, refused_pickles, set_trust
 from .evaluation import build_test_runner
+from .fit import fit_hook
 from .launch import leave_group, prepare_launch
 from .tuned_file import RECORD, check_out, load_weights, with_offsets, without_offsets, write_checkpoint
 from .tuning_split import overlaps, tuning_config
@@ -93,6 +94,7 @@ def tune_checkpoint(options: TuneOptions) -> TuneResult | None:
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices += prepare_launch(cfg, options.launcher)
     runner = build_test_runner(cfg)
+    runner.register_hook(fit_hook(options.checkpoint))
     with refused_pickles():
         from .tuning_run import TuningRun
         run = TuningRun(runner, content['state_dict'])

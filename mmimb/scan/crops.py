@@ -1,7 +1,9 @@
 """What batches hold: labels are counted after the whole pipeline of the dataset, with resizing, cropping and flipping."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checks import whole_number
+from ..files import require_regular
 from ..stats.npz import Array
 from .counting import class_counts, value_counts
 from .labels import packed_labels
@@ -78,12 +81,21 @@ class CropCounter:
         item, k = divmod(number, self.per_image)
         set_seeds(self.seed, item, k)
         try:
+            for path in self._files(item):
+                require_regular(path)
             labels = _packed(self.dataset[item])
         except Exception as error:  # any error of a pipeline is noted with its image, and counting goes on
             text = ' '.join(str(error).split()) or type(error).__name__
             return Crop(item, np.zeros(0, np.int32), np.zeros(0, np.int64), 0, f'{self._name(item)}: {text}')
         counts = class_counts(*value_counts(labels), self.num_classes, self.ignore_index)
         return Crop(item, counts.class_index, counts.pixels, counts.ignored)
+
+    def _files(self, item: int) -> list[str]:
+        """Return what the pipeline will open, as far as the dataset tells."""
+        with suppress(Exception):
+            info = self.dataset.get_data_info(item)
+            return [info[key] for key in ('img_path', 'seg_map_path') if os.path.exists(info[key])]
+        return []
 
     def _name(self, item: int) -> str:
         info = self.dataset.get_data_info(item) if hasattr(self.dataset, 'get_data_info') else {}

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..files import require_regular
 from ..stats.npz import Array
 from . import explain
 from .counting import ClassCounts, class_counts, show_values, value_counts
 from .image_file import content_digest, file_stamp, loaded_shape, sample_digest
-from .label_file import RawLabel, damage, decode, training_values
+from .label_file import RawLabel, damage, decode, missing_pixels, training_values
 from .labels import SEEDS, label_chain
 from .records import FileRecord
 from .sources import dataset_classes, image_loader, is_local
@@ -67,9 +68,12 @@ class FileReader:
     def _bytes(self, info: Any) -> bytes:
         """Return the bytes of the label file; none if a custom loader reads its labels from elsewhere."""
         from mmengine.fileio import get
+        loader, path = self.chain.loader or self.chain.steps[0], info.get('seg_map_path')
+        backend_args = getattr(loader, 'backend_args', None)
+        if isinstance(path, str) and os.path.exists(path) and is_local(path, backend_args):
+            require_regular(path)
         try:
-            loader = self.chain.loader or self.chain.steps[0]
-            return bytes(get(info['seg_map_path'], backend_args=getattr(loader, 'backend_args', None)))
+            return bytes(get(info['seg_map_path'], backend_args=backend_args))
         except Exception:
             if self.chain.loader is not None:
                 raise
@@ -91,6 +95,8 @@ class FileReader:
             else:
                 problems.append((harm[0], f'{harm[1]}, and cannot be decoded'))
             return None, None, None
+        if harm is None and (raw is None or not raw.ended):
+            harm = missing_pixels(data)
         if harm is not None:
             problems.append(harm)
         if explain.is_lossy(data):
@@ -173,6 +179,7 @@ class FileReader:
         try:
             if not is_local(path, getattr(loader, 'backend_args', None)):
                 return content_digest(os.fsencode(path))
+            require_regular(path)
             with open(path, 'rb') as file:
                 digest = sample_digest(file)
                 size = None if loader is None else loaded_shape(file, loader)
@@ -198,6 +205,7 @@ def look_at(info: Any, loader: Any) -> FileRecord:
     try:
         if not is_local(path, getattr(loader, 'backend_args', None)):
             return FileRecord(stamp, image_digest=content_digest(os.fsencode(path)))
+        require_regular(path)
         with open(path, 'rb') as file:
             return FileRecord(stamp, image_digest=sample_digest(file))
     except (OSError, ImportError, ValueError):  # not there, or behind a backend that is not installed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import check_writable, write_files
 from ..stack import installed_stacks
-from ..stats.npz import pack
+from ..stats.npz import digest, pack
 from ..stats.report_json import FORMAT_VERSION, counts_sha256
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .scan import Scan
 
 ORDER = ('version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'provenance', 'per_image',
-         'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run')
+         'per_image_sha256', 'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run')
 
 
 def check_report_path(path: str | Path) -> Path:
@@ -48,7 +48,7 @@ def _is_report(path: Path) -> bool:
     """Whether a file is a report. Any format version counts, because an old report is replaced by scanning again."""
     try:
         data = json.loads(path.read_bytes())
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return False
     return isinstance(data, dict) and ('pixels' in data or 'part' in data)
 
@@ -71,6 +71,7 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
     path = Path(path)
     arrays = path.with_suffix('.npz')
     data = {'version': FORMAT_VERSION, **scan.stats.to_dict(), 'per_image': arrays.name,
+            'per_image_sha256': digest(scan.per_image.arrays()),
             'cooccurrence': scan.cooccurrence.tolist(), 'audit': scan.audit}
     data = {**data, 'counts_sha256': counts_sha256(data), 'run': dict(run or {})}
     if crops is not None:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .report_json import check_counts, check_version, read_object, warn_of_errors
 
-REPORT_KEYS = {'version', 'per_image', 'cooccurrence', 'audit', 'crops', 'counts_sha256', 'run'}  # besides the fields
+REPORT_KEYS = {'version', 'per_image', 'per_image_sha256', 'cooccurrence', 'audit', 'crops', 'counts_sha256',
+               'run'}  # besides the fields
 StatsSource = Union['ClassStats', Mapping[str, Any], str, Path]
 
 

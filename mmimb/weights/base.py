@@ -1,19 +1,17 @@
 """Class weights: one ``(C,)`` vector, given, or computed by a registered scheme."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from ..checks import number
 from ..registry import MODELS
 from ..stats import StatsModule
+from .reading import READERS, read_weights, shortened
 
 
 class ClassWeight(StatsModule):
@@ -32,13 +30,13 @@ class FixedWeight(ClassWeight):
     """
 
     def __init__(self, values: Sequence[float] | str | Path) -> None:
-        if isinstance(values, (str, Path)) and Path(values).suffix not in _READERS:
-            raise ValueError(f'`class_weight` must be a list or a {", ".join(_READERS)} file, got {str(values)!r}')
+        if isinstance(values, (str, Path)) and Path(values).suffix not in READERS:
+            raise ValueError(f'`class_weight` must be a list or a {", ".join(READERS)} file, got {str(values)!r}')
         super().__init__(values)
         self.prepare_unless_file()
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
-        return {'weight': _checked(_read(source) if isinstance(source, (str, Path)) else source)}
+        return {'weight': _checked(read_weights(source) if isinstance(source, (str, Path)) else source)}
 
 
 def read_class_weight(source: Any) -> list[float]:
@@ -67,37 +65,15 @@ def build_class_weight(source: Any) -> ClassWeight | None:
     return scheme
 
 
-def _npy(path: Path) -> Any:
-    return np.load(path, allow_pickle=False).tolist()
-
-
-_READERS = {
-    '.json': lambda path: json.loads(path.read_text(encoding='utf-8')),
-    '.yaml': lambda path: yaml.safe_load(path.read_text(encoding='utf-8')),
-    '.yml': lambda path: yaml.safe_load(path.read_text(encoding='utf-8')),
-    '.npy': _npy,
-}
-
-
-def _read(path: str | Path) -> Any:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'`class_weight` must be an existing file, got {str(path)!r}')
-    try:
-        return _READERS[path.suffix](path)
-    except (ValueError, yaml.YAMLError, OSError, EOFError) as error:
-        raise ValueError(f'`class_weight` must be a readable {path.suffix} file, got {str(path)!r} ({error})') from error
-
-
 def _checked(values: Any) -> Tensor:
     try:
         weight = torch.as_tensor(values, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f'`class_weight` must be a list of numbers, got {values!r}') from error
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f'`class_weight` must be a list of numbers, got {shortened(values)}') from error
     if weight.ndim != 1 or weight.numel() == 0:
-        raise ValueError(f'`class_weight` must be a flat list with one number per class, got {values!r}')
+        raise ValueError(f'`class_weight` must be a flat list with one number per class, got {shortened(values)}')
     if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
-        raise ValueError(f'`class_weight` must be finite and non-negative, got {values!r}')
+        raise ValueError(f'`class_weight` must be finite and non-negative, got {shortened(values)}')
     if not bool(weight.any()):
         raise ValueError('`class_weight` must have a weight above 0, got zeros only')
     return weight

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmimb.engine.errors import one_line_errors
+from mmimb.engine.process import run_tool
 from mmimb.stack import require_stack
 
 
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_line_errors()
 def main() -> int:
     args = parse_args()
     require_stack()
@@ -39,5 +41,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with one_line_errors():
-        sys.exit(main())
+    run_tool(main)
