@@ -58,10 +58,10 @@ def main() -> int:
     EVIDENCE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
     text = table(rows, boot)
-    print(text)
     readme = ROOT / 'README.md'
     old = readme.read_text(encoding='utf-8')
     readme.write_text(re.sub(f'{BEGIN}.*{END}', lambda _: f'{BEGIN}\n{text}\n{END}', old, flags=re.S), encoding='utf-8')
+    print(text)
     return 0
 
 

@@ -61,9 +61,9 @@ step "5/6 Tune the decision of the second on the validation images (tools/tune_o
 recipe=$runs/ce-root
 if [ ! -e "$recipe/metrics.json" ]; then
   python tools/tune_offsets.py configs/demo/fast-scnn_demo_ce-root.py "$(cat "$recipe/last_checkpoint")" \
-    --work-dir "$recipe/tune" --out "$recipe/tuned.pth" > "$recipe/tune.txt" 2> "$recipe/tune.log" || fail "$recipe/tune.log"
+    --work-dir "$recipe/tune" --out "$recipe/tuned.pth" > "$recipe/tune.log" 2>&1 || fail "$recipe/tune.log"
 fi
-cat "$recipe/tune.txt"
+awk '/ - mmengine - / { kept = ""; next } { kept = kept $0 ORS } END { printf "%s", kept }' "$recipe/tune.log"  # what it found
 
 step "6/6 Compare on the test images, which were used for nothing so far"
 measure ce "$(cat "$runs/ce/last_checkpoint")" &
