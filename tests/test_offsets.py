@@ -8,7 +8,7 @@ import pytest
 
 from mmimb.analysis.offset_evidence import student, witnesses
 from mmimb.analysis.offset_objective import Counts, Objective
-from mmimb.analysis.offset_search import Contest, ascend
+from mmimb.analysis.offset_search import Contest, _State, ascend
 from mmimb.analysis.offsets import tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
@@ -89,12 +89,15 @@ def test_no_move_of_one_class_is_better_than_the_one_that_is_found(goal, span) -
 def test_pixels_with_equal_gaps_are_taken_together() -> None:
     data = [(np.round(2 * logits) / 2, label) for logits, label in images(2, [6, 2, 1, 3], size=9, seed=3)]
     contest, goal = Contest.of(sample_of(data, keep=4, budget=10**6), 20), Objective.of('mIoU')
-    found = ascend(contest, goal, np.array([0, 0.1, 0.22, 0.34]), margin=0.01)
-    best = goal.value(contest.counts(found).sum())
-    for c, value in itertools.product(range(4), np.arange(-8, 8, 0.13)):
-        moved = found.copy()
-        moved[c] = value
-        assert goal.value(contest.counts(moved).sum()) <= best + 1e-3
+    state = _State(contest, goal, np.array([0, 0.1, 0.22, 0.34]), 0.01)
+    before = goal.value(contest.counts(state.offsets).sum())
+    for c in [0, 1, 2, 3] * 4:
+        gain = state.move(c)
+        counted = contest.counts(state.offsets).sum()
+        np.testing.assert_allclose(state.hits, counted.hits)
+        np.testing.assert_allclose(state.predicted, counted.predicted)
+        assert goal.value(counted) == pytest.approx(before + 100 * gain)
+        before = goal.value(counted)
 
 
 def test_coordinate_ascent_reaches_the_best_of_a_grid_over_all_offsets() -> None:

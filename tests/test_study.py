@@ -263,6 +263,7 @@ def test_interval_over_seeds() -> None:
     assert found == pytest.approx((2.0, expected.low, expected.high))
     assert np.isnan(paired.over_seeds({1: 2.0}, b).low)
     assert np.isnan(paired.over_seeds({5: 2.0}, b).mean)
+    assert [str(paired.over_seeds(x, b)) for x in (a, {1: 2.0}, {5: 2.0})] == ['+2.0 (-1.7 to +5.7)', '+1.0', '']
 
 
 def test_interval_over_units() -> None:

@@ -27,8 +27,8 @@ register_all_modules()
 
 def view_pipeline(study: StudySet, size: str) -> list[dict[str, Any]]:
     """Return how a training view is made."""
-    factors = (study.zoom * np.linspace(*study.ratio, FACTORS)).round(3).tolist()
-    resizes = [[_resize(factor)] for factor in factors]
+    factors = np.linspace(*study.ratio, FACTORS).round(3).tolist()
+    resizes = [[{'type': 'Resize', 'scale_factor': factor, 'keep_ratio': True}] for factor in factors]
     distort = [{'type': 'PhotoMetricDistortion'}] if study.colour else []
     return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *study.prepare,
             {'type': 'RandomChoice', 'transforms': resizes}, {'type': 'RandomCrop', 'crop_size': study.shape(size)},
@@ -37,12 +37,7 @@ def view_pipeline(study: StudySet, size: str) -> list[dict[str, Any]]:
 
 def whole_pipeline(study: StudySet) -> list[dict[str, Any]]:
     """Return how an image of dev or test is read."""
-    zoom = [] if study.zoom == 1 else [_resize(study.zoom)]
-    return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *study.prepare, *zoom, {'type': 'PackSegInputs'}]
-
-
-def _resize(factor: float) -> dict[str, Any]:
-    return {'type': 'Resize', 'scale_factor': factor, 'keep_ratio': True}
+    return [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *study.prepare, {'type': 'PackSegInputs'}]
 
 
 class Features:

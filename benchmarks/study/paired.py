@@ -19,7 +19,9 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return '' if np.isnan(self.mean) else f'{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f})'
+        if np.isnan(self.mean):
+            return ''
+        return f'{self.mean:+.1f}' + ('' if np.isnan(self.low) else f' ({self.low:+.1f} to {self.high:+.1f})')
 
 
 def over_seeds(arm: Mapping[int, float], reference: Mapping[int, float]) -> Interval:

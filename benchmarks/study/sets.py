@@ -25,7 +25,6 @@ class StudySet:
         crop: ``(height, width)`` of the training views at full size.
         views: Training views of each image.
         prepare: Transforms of every image, in training and evaluation.
-        zoom: Factor by which images and labels are enlarged, in training and evaluation.
         colour: Whether training views are distorted in colour.
         flip: Arguments of ``RandomFlip``.
         schedule: What differs from the defaults of :class:`frozen.Schedule`.
@@ -40,7 +39,6 @@ class StudySet:
     views: int
     halves: bool
     prepare: tuple[dict[str, Any], ...] = ()
-    zoom: float = 1.0
     colour: bool = True
     flip: dict[str, Any] = field(default_factory=lambda: {'prob': 0.5})
     schedule: dict[str, Any] = field(default_factory=dict)
@@ -88,7 +86,7 @@ SETS = {
                        ratio=(0.75, 1.5), crop=(384, 512), views=8, halves=True,
                        schedule={'iterations': 1600}),
     'magnetic_tile': StudySet('magnetic_tile', 'mmimb.MagneticTileDataset', FLAT, ratio=(0.8, 1.25), crop=(192, 192), views=8,
-                              halves=False, prepare=(EQUALISE, ), zoom=2.0, colour=False, flip=ALL_WAYS,
+                              halves=False, prepare=(EQUALISE, ), colour=False, flip=ALL_WAYS,
                               schedule={'iterations': 2000}),
     'ccp': StudySet('ccp', 'mmimb.CCPDataset', FLAT, ratio=(0.8, 1.25), crop=(256, 192), views=4, halves=False,
                     schedule={'iterations': 1600}),
