@@ -19,10 +19,10 @@ from PIL import Image
 from support.scanning import dense
 
 from mmimb.report import derived_lines, present, suggest
+from mmimb.report.evidence import measured
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
-from mmimb.report.evidence import measured
 from mmimb.report.suggest import fix_first
 from mmimb.report.svg import percent
 from mmimb.scan import Scan, build_split

@@ -37,7 +37,7 @@ def test_the_evidence_is_what_was_measured(name: str, key: str) -> None:
         assert key not in entry
         return
     before = scores(name, 'ce', 'argmax', key, entry['seeds'])
-    after = scores(name, EVIDENCE['arm'], EVIDENCE['decision'], key, entry['seeds'])
+    after = scores(name, EVIDENCE['arm'], entry['decision'], key, entry['seeds'])
     assert (entry[key]['before'], entry[key]['after']) == pytest.approx((before.mean(), after.mean()), abs=0.006)
     if len(before) == 1:
         assert entry[key]['low'] is entry[key]['high'] is None
@@ -50,9 +50,10 @@ def test_the_evidence_is_what_was_measured(name: str, key: str) -> None:
 def test_the_table_of_the_readme_has_these_figures() -> None:
     head, _, *rows = [[cell.strip() for cell in line.strip('|').split('|')]
                       for line in README.split('<!-- recipe:begin -->')[1].split('<!-- recipe:end -->')[0].strip().splitlines()]
-    recipe, = [row for row in rows if row[1] == f"`{EVIDENCE['arm']}` + offsets"]
+    found = {row[1]: row for row in rows}
     for place, entry in enumerate(EVIDENCE['datasets'].values()):
-        shown = recipe[2 + 2 * place:4 + 2 * place]
+        arm = f"`{EVIDENCE['arm']}`" + ('' if entry['decision'] == 'argmax' else ' + offsets')
+        shown = found[arm][2 + 2 * place:4 + 2 * place]
         assert head[2 + 2 * place].startswith(entry['title'])
         for cell, key in zip(shown, ('mIoU', 'tail'), strict=True):
             number = re.match(r'\**([+-][\d.]+)', cell)
@@ -67,15 +68,20 @@ def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     for seed, (ce, recipe) in enumerate([(50, 53), (51, 52)]):
         lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
                   f'confirm,ce-if0.5,offsets-mIoU,{seed},camvid,9,{recipe},14,1,1']
+    lines += ['confirm,ce-if0.5,argmax,0,camvid,9,49,11,1,1']
     (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'screen,ce,argmax,7,camvid,9,,,,']) + '\n')
     code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
             'rows = {name: recipe.test_rows(Path(sys.argv[1]), name) for name in recipe.NAMES}\n'
-            'print(json.dumps([recipe.evidence(rows["camvid"]), recipe.evidence(rows["ccp"]), recipe.table(rows, {})]))')
+            'trained = [row for row in rows["camvid"] if row["decision"] == "argmax"]\n'
+            'print(json.dumps([*map(recipe.evidence, (rows["camvid"], trained, rows["ccp"])), recipe.table(rows, {})]))')
     run = subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True)
-    camvid, ccp, table = json.loads(run.stdout)
-    assert camvid == {'seeds': [0, 1], 'mIoU': {'before': 50.5, 'after': 52.5, 'low': -10.71, 'high': 14.71},
+    camvid, half, ccp, table = json.loads(run.stdout)
+    assert camvid == {'decision': 'offsets-mIoU', 'seeds': [0, 1],
+                      'mIoU': {'before': 50.5, 'after': 52.5, 'low': -10.71, 'high': 14.71},
                       'tail': {'before': 10.0, 'after': 14.0, 'low': 4.0, 'high': 4.0}}
-    assert ccp == {'seeds': []}
+    assert ccp['seeds'] == []
+    assert (half['decision'], half['seeds']) == ('argmax', [0]), 'one is trained and none is tuned'
+    assert half['mIoU'] == {'before': 50.0, 'after': 49.0, 'low': None, 'high': None}
     assert '| +2.0 (-10.7 to +14.7) | +4.0 (+4.0 to +4.0) | – |' in table
     assert '| `ce` | 50.5 ± 0.7 | 10.0 ± 0.0 | –' in table
 

@@ -40,6 +40,7 @@ class Measured:
         classes: Its number of classes.
         ratio: Its imbalance ratio.
         seeds: Number of paired seeds.
+        tuned: Whether the decision was tuned; if not, these are the weights alone.
         mIoU, tail: The scores.
     """
 
@@ -47,14 +48,16 @@ class Measured:
     classes: int
     ratio: float
     seeds: int
+    tuned: bool
     mIoU: Change
     tail: Change
 
     def __str__(self) -> str:
         """Return the figures as a sentence."""
         runs = '1 seed, so no interval' if self.seeds == 1 else f'{self.seeds} seeds'
-        return (f'{self.title} ({self.ratio:,.0f} : 1, {self.classes} classes): mIoU {self.mIoU}, tail {self.tail}, on test '
-                f'images, {runs}.')
+        step = '' if self.tuned else ', the weights alone, before tuning'
+        return (f'{self.title} ({self.ratio:,.0f} : 1, {self.classes} classes){step}: mIoU {self.mIoU}, tail {self.tail}, on '
+                f'test images, {runs}.')
 
 
 def measured() -> list[Measured]:
@@ -70,4 +73,5 @@ def nearest(ratio: float, classes: int) -> Measured | None:
 
 def _read(entry: dict[str, Any]) -> Measured:
     changes = {key: Change(**entry[key]) for key in ('mIoU', 'tail')}
-    return Measured(entry['title'], entry['classes'], entry['ratio'], len(entry['seeds']), **changes)
+    return Measured(entry['title'], entry['classes'], entry['ratio'], len(entry['seeds']),
+                    entry['decision'] != 'argmax', **changes)
