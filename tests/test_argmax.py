@@ -98,6 +98,17 @@ def test_random_cases(make: Any) -> None:
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize(('small', 'large'), [(33, 77), (97, 1001), (300, 200), (750, 3001), (1, 5), (128, 512)])
+def test_weights_are_rounded_as_in_stock(small: int, large: int, align_corners: bool) -> None:
+    """To the last bit: what is interpolated between 0 and 1 is a weight."""
+    logits = (torch.arange(small) % 2).float().view(1, 1, 1, small)
+    taps = Resizing((1, large), align_corners).axis(3, small, torch.float32)
+    points = taps.first.view(-1, 1) + torch.arange(taps.weight.shape[1])
+    got = (logits[0, 0, 0][points] * taps.weight.float()).sum(1)
+    assert torch.equal(got, Resizing((1, large), align_corners)(logits)[0, 0, 0])
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
 def test_logits_of_a_trained_network(align_corners: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Next to no race is close, and few classes are interpolated."""
     logits = smooth((1, 60, 128, 128), torch.Generator().manual_seed(0), cells=9)

@@ -44,6 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--objective', default='mIoU', help='what is maximised on dev; default: %(default)s')
     parser.add_argument('--name', help='of the decision in the results; default: offsets-OBJECTIVE')
     parser.add_argument('--datasets', nargs='*', choices=SETS, default=list(SETS), help='default: all')
+    parser.add_argument('--arms', nargs='*', choices=ARMS, default=list(ARMS), help='default: all')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--watch', action='store_true', help='wait for further runs when all are tuned')
     return parser.parse_args()
@@ -104,7 +105,8 @@ def main() -> int:
             saved = json.loads(path.read_text(encoding='utf-8'))
             job = Job(**{k: saved[k] for k in Job.__dataclass_fields__})
             with claimed(path.parent) as mine:
-                if not mine or job.dataset not in args.datasets or (path.parent / f'offsets-{name}.json').is_file():
+                wanted = job.dataset in args.datasets and job.arm in args.arms
+                if not mine or not wanted or (path.parent / f'offsets-{name}.json').is_file():
                     continue
                 found = tune_job(job, data, args, name)
                 print(f'{time.strftime("%H:%M:%S")} {job.dataset} {job.arm} seed {job.seed}: {found.family}, expected gain on '

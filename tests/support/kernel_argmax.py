@@ -31,7 +31,10 @@ def test_dtypes_and_layouts(size, dtype, layout) -> None:
     logits = inputs(size, 18, dtype=dtype, layout=layout)[0]
     resizing = Resizing(SIZES[size][1])
     got = kernels.resized_argmax(logits, resizing)
-    assert torch.equal(got, resizing(logits.float()).argmax(1))
+    lead, behind = race(logits.float().cpu(), resizing, got.cpu())
+    want = resizing(logits.float()).argmax(1)
+    assert np.array_equal(got.cpu().numpy()[lead > 8], want.cpu().numpy()[lead > 8])
+    assert not (behind > 8).any()
 
 
 def test_equal_classes_count_for_the_first_and_what_is_no_number_for_the_largest() -> None:
