@@ -60,12 +60,12 @@ def test_a_cosine_classifier_takes_the_offsets_by_its_scale(loss: dict) -> None:
     classifier.shift(OFFSETS)
     np.testing.assert_allclose(logits(head), before.double() + OFFSETS.reshape(1, -1, 1, 1), rtol=0, atol=1e-5)
     scale = 1 if loss is not CE else 30
-    np.testing.assert_allclose(head.state_dict()['conv_seg.bias'], OFFSETS / scale, rtol=1e-6)
+    np.testing.assert_allclose(head.state_dict()['conv_seg.offsets'], OFFSETS / scale, rtol=1e-6)
     other.load_state_dict(head.state_dict())
     assert torch.equal(logits(other), logits(head))
-    assert not other.conv_seg.bias.requires_grad
+    assert 'conv_seg.offsets' not in dict(other.named_parameters())
     classifier.shift(np.zeros(CLASSES))
-    assert 'conv_seg.bias' not in head.state_dict()
+    assert 'conv_seg.offsets' not in head.state_dict()
     other.load_state_dict(head.state_dict())  # strict: nothing is left of the offsets
     assert torch.equal(logits(other), before)
 

@@ -39,10 +39,18 @@ class Classifier:
         if reason:
             raise ValueError(f'{RULE}, got {reason}')
         self.head, self.conv = head, head.conv_seg
-        self.key = next(name for name, module in inner.named_modules() if module is self.conv) + '.bias'
-        self.scale = float(self.conv.scale) if isinstance(self.conv, CosineClassifier) else 1.0
+        cosine = isinstance(self.conv, CosineClassifier)
+        self.place = 'offsets' if cosine else 'bias'  # a cosine classifier has no bias
+        self.key = f'{next(name for name, module in inner.named_modules() if module is self.conv)}.{self.place}'
+        self.scale = float(self.conv.scale) if cosine else 1.0
         self.binary = self.conv.out_channels == 1
-        self.restore(self.conv.bias)
+        self.restore(self.value)
+
+    @property
+    def value(self) -> Tensor | None:
+        """The bias of the layer, or the offsets of a cosine classifier; None if that has none."""
+        value: Tensor | None = getattr(self.conv, self.place)
+        return value
 
     @property
     def num_classes(self) -> int:
@@ -57,12 +65,15 @@ class Classifier:
     def shift(self, offsets: np.ndarray) -> None:
         """Add ``(num_classes,)`` offsets to the scores without offsets; all equal: the same bits as without."""
         if not offsets.any():
-            self.conv.bias = None if self.base is None else nn.Parameter(self.base.clone(), False)
+            self._set(None if self.base is None else self.base.clone())
             return
         moved = torch.as_tensor(offsets[1:] - offsets[:1] if self.binary else offsets / self.scale,
                                 device=self.conv.weight.device)
         bias = moved if self.base is None else self.base.double() + moved
-        self.conv.bias = nn.Parameter(bias.to(self.conv.weight.dtype), False)
+        self._set(bias.to(self.conv.weight.dtype))
+
+    def _set(self, value: Tensor | None) -> None:
+        setattr(self.conv, self.place, value if value is None or self.place == 'offsets' else nn.Parameter(value, False))
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return the ``(num_classes, H, W)`` scores whose largest one is the prediction.

@@ -51,11 +51,11 @@ def without_offsets(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_offsets(content: Mapping[str, Any], key: str, bias: Tensor | None, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an untuned checkpoint with ``bias`` in the place of that of the layer, and the record with what it was.
+    """Return an untuned checkpoint with ``bias`` in its place in the layer, and the record with what was there.
 
     Args:
         content: What :func:`without_offsets` returns.
-        key: Name of the bias in the model.
+        key: Name of the bias in the model, or of the offsets of a cosine classifier.
         bias: The new one; None leaves the weights alone.
         record: How it was found.
 
@@ -63,7 +63,7 @@ def with_offsets(content: Mapping[str, Any], key: str, bias: Tensor | None, reco
         CheckpointError: The checkpoint has no such layer.
     """
     state = dict(content['state_dict'])
-    layer = key.removesuffix('bias')
+    layer = f'{key.rpartition(".")[0]}.'
     prefix = next((p for p in ('', 'module.') if f'{p}{layer}weight' in state), None)
     if prefix is None:
         raise CheckpointError(f'`CHECKPOINT` must hold {layer}weight, got one without it')

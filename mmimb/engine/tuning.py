@@ -103,7 +103,7 @@ def tune_checkpoint(options: TuneOptions) -> TuneResult | None:
     result = replace(result, notices=(*notices, *result.notices))
     if runner.rank == 0:
         layer = run.classifier
-        bias = layer.conv.bias if result.tuning.changed else None
+        bias = layer.value if result.tuning.changed else None
         write_checkpoint(options.out, with_offsets(content, layer.key, bias, _record(runner, options, result)))
     leave_group()
     return result if runner.rank == 0 else None
