@@ -238,5 +238,7 @@ def test_options_that_do_not_fit_are_told_before_the_scan(folder, arguments, rul
     tool = runpy.run_path(str(ROOT / 'tools/scan_dataset.py'), run_name='tool')
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, 'argv', ['scan_dataset.py', 'config.py', *arguments])
-    with pytest.raises((ValueError, TypeError), match=rule):
+    with pytest.raises(SystemExit) as ended:
         tool['main']()
+    assert ended.value.code == 2
+    assert rule in capsys.readouterr().err

@@ -29,6 +29,7 @@ class LabelledItems:
         if isinstance(stats, (ClassStats, Mapping)):
             raise ValueError('`stats` must be the path of a scanner report (a sampler needs the counts of every image, which '
                              f'lie beside it), got a {type(stats).__name__}')
+        self._item_image = item_positions(dataset)
         classes = class_names(dataset)
         self.stats = ClassStats.load(stats).fit(len(classes), classes, 'the training dataset')
         counts = PerImageCounts.load(stats)
@@ -37,7 +38,6 @@ class LabelledItems:
                              f'{len(counts)} others; scan it again')
         self.counts = counts
         self._image = np.repeat(np.arange(len(counts)), np.diff(counts.indptr))  # (nnz,), the image of each count
-        self._item_image = item_positions(dataset)
 
     def __len__(self) -> int:
         return len(self._item_image)

@@ -89,8 +89,6 @@ class PerImageCounts:
                                     '(no such file)')
         try:
             arrays = npz.read(path, ARRAYS, ('ignored', ))
-            if data.get('per_image_sha256', digest := npz.digest(arrays)) != digest:
-                raise ValueError('it must hold the counts that were written, got others (`per_image_sha256` does not fit)')
             if arrays['files'].ndim != 1 or arrays['files'].dtype.kind != 'U':
                 raise ValueError(f'`files` must be names, got {arrays["files"].dtype}')
             counts = cls(arrays['indptr'], arrays['class_index'], arrays['pixels'], tuple(arrays['files'].tolist()),
@@ -98,6 +96,9 @@ class PerImageCounts:
         except ValueError as error:
             raise ValueError(f'`per_image` of {str(report)!r}: {error}') from error
         counts._compare(report)
+        if data.get('per_image_sha256', digest := npz.digest(arrays)) != digest:
+            raise ValueError(f'`per_image` of {str(report)!r} must hold the counts that were written, got others '
+                             '(`per_image_sha256` does not fit)')
         return counts
 
     def _compare(self, report: Path) -> None:
