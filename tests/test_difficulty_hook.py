@@ -223,7 +223,8 @@ def test_a_holdout_must_be_held_out(folder, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ("dataset['data_prefix'] = dict(img_path='images')", '`data_prefix` of BaseSegDataset must have `seg_map_path`, or each of its entries, got'),
+    ("dataset['data_prefix'] = dict(img_path='images')",
+     '`data_prefix` of BaseSegDataset must have `seg_map_path`, or each of its entries, got'),
     ("dataset['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(32, 32)))",
      r'`dataloader.dataset` must give labels of the size of the image file \(64, 64\), got \(32, 32\)')])
 def test_a_holdout_must_have_labels_of_the_size_of_the_files(folder, tmp_path, change, message) -> None:

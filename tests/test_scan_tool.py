@@ -88,7 +88,8 @@ def test_every_bad_file_is_named(work) -> None:
     assert result.stderr.splitlines() == [
         'error: missing_label: annotations/train/missing.png: there is nothing at this path',
         'error: unreadable_label: annotations/train/empty.png: is no image: 0 bytes',
-        'error: not_one_channel: annotations/train/rgb.png: loads as an array (64, 64, 3) of uint8',
+        'error: not_one_channel: annotations/train/rgb.png: loads as an array (64, 64, 3) of uint8; its channels are equal: '
+        'write one of them',
         'error: outside_classes: annotations/train/high.png: holds 3 (5 pixels), 200 (1 pixels), which are neither below 3 '
         '(the number of classes) nor 255 (ignored)',
         '4 findings']
