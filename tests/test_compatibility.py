@@ -46,7 +46,10 @@ def members(path: Path) -> dict[str, bytes]:
 
 
 def assert_same_report(made: Path, name: str) -> None:
-    assert made.read_bytes() == (FOLDER / f'{name}.json').read_bytes()
+    """The same bytes, but for the checksum of the ``.npz``, which earlier reports did not have."""
+    lines = made.read_bytes().splitlines(keepends=True)
+    assert b''.join(line for line in lines if b'"per_image_sha256": ' not in line) == (FOLDER / f'{name}.json').read_bytes()
+    assert len(lines) == len((FOLDER / f'{name}.json').read_bytes().splitlines()) + 1
     assert members(made.with_suffix('.npz')) == members(FOLDER / f'{name}.npz')
 
 

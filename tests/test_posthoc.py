@@ -41,7 +41,7 @@ def scores(head: Any, name: str = 'FCN') -> np.ndarray:
         return head.eval().predict(*inputs(name, feats), [dict(img_shape=(32, 32))], {}).numpy()
 
 
-@pytest.mark.parametrize('tau', [0.0, 0.5, 1.0])
+@pytest.mark.parametrize('tau', [-0.25, 0.0, 0.5, 1.0])
 @pytest.mark.parametrize('loss', [CE, dict(type='CrossEntropyLoss'), dict(type='mmimb.TverskyLoss')], ids=lambda c: c['type'])
 @pytest.mark.parametrize('name', ['FCN', 'OCR'])
 def test_logit_adjustment(name: str, loss: dict, tau: float) -> None:
@@ -155,8 +155,8 @@ def test_statistics_of_other_classes_are_refused() -> None:
     (dict(stats=STATS), '`--stats` must come with --logit-adjustment'),
     (dict(tau_normalization=1.0, stats=STATS), '`--stats` must come with --logit-adjustment'),
     (dict(logit_adjustment=1.0, tau_normalization=1.0, stats=STATS), '`--logit-adjustment` must be without'),
-    (dict(logit_adjustment=math.nan, stats=STATS), '`--logit-adjustment` must be a finite number of at least 0, got nan'),
-    (dict(tau_normalization=-1.0), '`--tau-normalization` must be a finite number of at least 0, got -1.0'),
+    (dict(logit_adjustment=math.nan, stats=STATS), '`--logit-adjustment` must be a finite number, got nan'),
+    (dict(tau_normalization=-1.0), '`--tau-normalization` must be a finite number at least 0, got -1.0'),
 ])
 def test_bad_options_are_named(given: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):

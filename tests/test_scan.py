@@ -163,7 +163,7 @@ def test_report_round_trip(folder, tmp_path) -> None:
     assert ClassStats.load(path) == scan.stats
     data = json.loads(path.read_text())
     assert list(data) == ['version', 'classes', 'pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels',
-                          'provenance', 'per_image', 'cooccurrence', 'audit', 'counts_sha256', 'run']
+                          'provenance', 'per_image', 'per_image_sha256', 'cooccurrence', 'audit', 'counts_sha256', 'run']
     assert data['provenance'] == {
         'dataset': 'BaseSegDataset', 'split': 'train', 'reduce_zero_label': False, 'label_map': None, 'ignore_index': 255,
         'num_images': 7, 'fingerprint': fingerprint(build(leaf(folder))), 'mmimb': data['provenance']['mmimb']}

@@ -163,7 +163,7 @@ LOSS = 'model.decode_head.loss_decode'
 
 @pytest.mark.parametrize(('override', 'words'), [
     (f'{LOSS}.reduction=avg', f'{LOSS}: `reduction` must be one of'),
-    (f'{LOSS}.type=mmimb.Nope', f'{LOSS}: mmimb.Nope is not in'),
+    (f'{LOSS}.type=mmimb.Nope', f"{LOSS}: `type` must be a registered model, got 'mmimb.Nope'"),
     (f'{LOSS}.loss_weight=x', f'{LOSS}: `loss_weight` must be a finite number'), (f'{LOSS}.gamma=2', f'{LOSS}: `gamma` is no'),
     (f'{LOSS}.type=CrossEntropyLoss', f'{LOSS}: ')])
 def test_a_bad_loss_is_one_line_and_nothing_is_written(tiny, tmp_path, override, words):

@@ -17,7 +17,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='FOLDER', help='draw every prediction into this folder')
     parser.add_argument('--logit-adjustment', type=float, metavar='TAU', help='subtract TAU times the log of the class '
                         'frequencies from the scores of a model that was trained on a softmax loss (1: as if the classes were '
-                        'equally frequent); needs --stats')
+                        'equally frequent; -0.25: take back half of what InverseFrequency(power=0.5) has moved); needs --stats')
     parser.add_argument('--stats', metavar='REPORT', help='report of tools/scan_dataset.py on the training split')
     parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
                         'its classifier weights to the power TAU (between 0 and 1)')

@@ -1,7 +1,6 @@
 """Correcting the classifier of a trained model for class imbalance, without training."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checks import number
 from ..functional import log_prior
 from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, unwrapped, uses_cls_seg
 from ..scan.sources import dataset_classes
@@ -20,7 +20,8 @@ class Correction:
     """A correction of the classifier of the last decode head: one of two, or none.
 
     Args:
-        logit_adjustment: tau of ``z - tau log(prior)`` (arXiv 2007.07314). 1 corrects for the class frequencies in full.
+        logit_adjustment: tau of ``z - tau log(prior)`` (arXiv 2007.07314). 1 corrects for the class frequencies in full; a
+            negative one takes back a part of what class weights have moved: -0.25 is half of InverseFrequency(power=0.5).
         tau_normalization: tau of ``w_c / ||w_c||^tau`` (arXiv 1910.09217). The paper has no bias; here the bias is divided
             too, so that 0 changes nothing and the result does not depend on the scale of the features.
         stats: The class frequencies that the model was trained on, for the logit adjustment.
@@ -29,7 +30,8 @@ class Correction:
     and have no common prior. Raw outputs are no log-probabilities, and the norms of their weights follow from their targets.
 
     Raises:
-        ValueError: Both are given, a tau is negative or not finite, or one of ``stats`` and ``logit_adjustment`` is missing.
+        ValueError: Both are given, a tau is not finite, that of the norms is negative, or one of ``stats`` and
+            ``logit_adjustment`` is missing.
     """
 
     logit_adjustment: float | None = None
@@ -43,9 +45,10 @@ class Correction:
         if (self.stats is None) != (self.logit_adjustment is None):
             raise ValueError('`--stats` must come with --logit-adjustment, and that with it: the report of the training '
                              f'split, got {self.stats!r}')
-        for name, tau in (('logit-adjustment', self.logit_adjustment), ('tau-normalization', self.tau_normalization)):
-            if tau is not None and not (math.isfinite(tau) and tau >= 0):
-                raise ValueError(f'`--{name}` must be a finite number of at least 0, got {tau!r}')
+        if self.logit_adjustment is not None:
+            number('--logit-adjustment', self.logit_adjustment)
+        if self.tau_normalization is not None:
+            number('--tau-normalization', self.tau_normalization, least=0)
         if self.stats is not None:
             object.__setattr__(self, 'stats', ClassStats.load(self.stats))
 
@@ -81,7 +84,8 @@ class Correction:
             stats = self.stats.fit(conv.out_channels, classes, 'the model')
             scale = loss_scale(losses[0]) if losses else None
             adjust_classifier(conv, stats, self.logit_adjustment / (scale or 1.0))
-        return [notice for loss in losses for notice in _notices(loss)]
+        takes_back = self.logit_adjustment is not None and self.logit_adjustment < 0
+        return [] if takes_back else [notice for loss in losses for notice in _notices(loss)]
 
 
 def adjust_classifier(conv: nn.Conv2d, stats: ClassStats, tau: float) -> None:
