@@ -114,7 +114,8 @@ def main() -> int:
     args = parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    data, name = data_root(args.data), args.name or (f'offsets-{args.objective}' if args.prior is None else f'prior-{args.prior:g}')
+    data = data_root(args.data)
+    name = args.name or (f'offsets-{args.objective}' if args.prior is None else f'prior-{args.prior:g}')
     while True:
         for path in sorted(args.work_dir.glob('runs/*/*/*/*/run.json'), key=lambda p: p.stat().st_mtime):
             saved = json.loads(path.read_text(encoding='utf-8'))
