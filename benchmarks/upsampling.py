@@ -71,6 +71,8 @@ def rows_of(task: dict[str, Any], paths: list[str]) -> list[dict[str, Any]]:
     rows = []
     for path, phases in child(what='times', paths=list(memory), **task).items():
         for phase, quantiles in phases.items():
+            if task['shape'] in PREDICTIONS and phase != 'both':  # there is no backward
+                continue
             rows.append({'shape': task['shape'], 'loss': task['loss'], 'path': path, 'phase': phase, **quantiles,
                          'extra_mb': round(memory[path], 1) if phase == 'both' else '', 'load': round(os.getloadavg()[0], 1)})
     stock = {row['phase']: row for row in rows if row['path'] == 'stock'}

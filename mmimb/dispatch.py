@@ -14,11 +14,14 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
 from .functional import adjusted_cross_entropy, outlying_squared_error, strips
+from .functional.argmax import resized_argmax
 from .functional.first_order import uncompiled
+from .functional.resizing import Resizing
 from .functional.walk import can_walk, walk_cross_entropy
 from .functional.walk_steps import Adjustment
 
@@ -175,6 +178,16 @@ def implementation(mode: str, formula: Formula | None, logits: Tensor) -> Module
         raise ValueError(f"`upsample` must be 'strip', 'stock' or 'auto' here ({reason}), got 'fused'")
     _say_once(reason)
     return strips
+
+
+def class_map(logits: Tensor, resizing: Resizing) -> Tensor:
+    """Return the ``(N, H, W)`` classes of :func:`mmimb.functional.argmax.resized_argmax`, by the kernel where there is one."""
+    if logits.device.type == 'cuda' and not torch.compiler.is_compiling():
+        kernels = kernels_if_any()
+        if kernels is not None and kernels.supports('cross_entropy', logits) is None:
+            classes: Tensor = kernels.resized_argmax(logits, resizing)
+            return classes
+    return resized_argmax(logits, resizing)
 
 
 def _kernel_name(kernels: Any, formula: Formula) -> str | None:

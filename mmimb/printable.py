@@ -26,7 +26,11 @@ class PrintableFilter(logging.Filter):
     """Makes the messages of a logger printable, before a formatter adds colours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = printable_lines(record.getMessage()), None
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # arguments that do not fit: logging itself reports these and goes on
+            return True
+        record.msg, record.args = printable_lines(text), None
         return True
 
 

@@ -15,7 +15,7 @@ def steady_workers(runner: Any) -> None:
 
     A loader with a ``worker_init_fn`` of its own is left alone.
     """
-    for name in ('_train_dataloader', '_val_dataloader'):
+    for name in ('_train_dataloader', '_val_dataloader', '_test_dataloader'):
         loader = getattr(runner, name, None)
         if isinstance(loader, MutableMapping):
             steady(loader, runner)

@@ -30,7 +30,8 @@ def matrices(resizing: Resizing, low: tuple[int, int]) -> list[np.ndarray]:
     """Return the float64 ``(samples, points)`` weights of both axes, from the definition of linear interpolation."""
     weights = []
     for axis in (0, 1):
-        weight = blend(low[axis], resizing.size[axis], resizing.align_corners)[resizing.cut[axis]]
+        weight = blend(low[axis], resizing.size[axis], resizing.align_corners)
+        weight = weight if resizing.cut is None else weight[slice(*resizing.cut[axis])]
         weight = weight[::-1] if axis + 2 in resizing.flip else weight
         if resizing.then is not None:
             weight = blend(len(weight), resizing.then[axis], resizing.align_corners) @ weight
@@ -73,9 +74,9 @@ def random_chain(seed: int) -> tuple[Tensor, Resizing]:
     """Return logits and two resizings with a cut and flips between them."""
     logits, one = random_case(seed)
     g = torch.Generator().manual_seed(seed)
-    cut = tuple(slice(number(g, 0, size // 4), size - number(g, 0, size // 4)) for size in one.size)
+    cut = tuple((number(g, 0, size // 4), size - number(g, 0, size // 4)) for size in one.size)
     flip = ((), (2,), (3,), (2, 3))[number(g, 0, 3)]
-    kept = [max(0, c.stop - c.start) for c in cut]
+    kept = [stop - start for start, stop in cut]
     then = tuple(kept) if seed % 7 == 0 else (number(g, 1, 90), number(g, 1, 90))
     return logits, Resizing(one.size, one.align_corners, (cut[0], cut[1]), flip, (then[0], then[1]))
 
@@ -94,6 +95,17 @@ def test_random_cases(make: Any) -> None:
         assert not (behind[~clear] > bound).any(), seed
         close, pixels = close + int((~clear).sum()), pixels + clear.size
     assert close < 1e-4 * pixels
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize(('small', 'large'), [(33, 77), (97, 1001), (300, 200), (750, 3001), (1, 5), (128, 512)])
+def test_weights_are_rounded_as_in_stock(small: int, large: int, align_corners: bool) -> None:
+    """To the last bit: what is interpolated between 0 and 1 is a weight."""
+    logits = (torch.arange(small) % 2).float().view(1, 1, 1, small)
+    taps = Resizing((1, large), align_corners).axis(3, small, torch.float32)
+    points = taps.first.view(-1, 1) + torch.arange(taps.weight.shape[1])
+    got = (logits[0, 0, 0][points] * taps.weight.float()).sum(1)
+    assert torch.equal(got, Resizing((1, large), align_corners)(logits)[0, 0, 0])
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
@@ -131,6 +143,13 @@ def test_equal_classes_count_for_the_first() -> None:
     logits[:, [3, 5]] = 1.0
     assert (resized_argmax(logits, Resizing((20, 24))) == 3).all()
     assert not resized_argmax(torch.randn(1, 1, 5, 6), Resizing((20, 24))).any()
+
+
+@pytest.mark.parametrize('size', [1e-44, 1e-38, 1e-36, 1e-30, 1.0, 1e37])
+def test_index_of_the_largest(size: float) -> None:
+    """Also where differences are the smallest numbers that there are."""
+    values = torch.randint(-9, 9, (3, 40, 7), generator=torch.Generator().manual_seed(0)).float() * size
+    assert torch.equal(argmax._first_largest(values.clone()), values.argmax(1))
 
 
 @pytest.mark.parametrize('value', [torch.inf, -torch.inf, torch.nan])

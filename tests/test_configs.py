@@ -26,6 +26,8 @@ MMSEG = Path(mmseg.__file__).parent / '.mim/configs'
 FILES = sorted((ROOT / 'configs').glob('**/*.py'))
 CONFIGS = [path for path in FILES if '_base_' not in path.parts]
 OUTLYING = [path for path in CONFIGS if path.stem.endswith('_outlying-mse')]
+ROOTS = [path for path in CONFIGS if path.stem.endswith('_ce-root')]
+VARIANT = '_ce$|_ce-root$|_outlying-mse$'
 # Trainings below divide all sizes of images and crops by this: seconds instead of minutes.
 SHRINK = {'demo': 1, 'camvid': 2, 'magnetic_tile': 2, 'ccp': 2, 'ade20k': 8, 'cityscapes': 16}
 LOSS_KEYS = {'mmimb.CrossEntropyLoss': 'loss_cross_entropy', 'mmimb.OutlyingMSELoss': 'loss_outlying_mse'}
@@ -101,7 +103,8 @@ def test_there_is_a_pair_for_every_network() -> None:
     assert {path.parent.name for path in CONFIGS} == set(SHRINK) == set(TREES)
     assert len(OUTLYING) >= 5
     for path in CONFIGS:
-        assert path.with_name(re.sub('_ce$|_outlying-mse$', '_ce', path.stem) + '.py').is_file()
+        for kind in ('_ce', '_ce-root', '_outlying-mse'):
+            assert path.with_name(re.sub(f'{VARIANT}|_[a-z-]*difficulty.*$', kind, path.stem) + '.py').is_file()
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
@@ -158,10 +161,22 @@ def test_small_diff(path: Path) -> None:
     assert f'--out {loss.stats}' in path.read_text(encoding='utf-8')
 
 
+@pytest.mark.parametrize('path', ROOTS, **NAME)
+def test_the_recipe_is_two_lines(path: Path) -> None:
+    """The recommended config differs from its baseline in the class weights of both heads and in nothing else."""
+    cfg, base = load(path), load(path.with_name(path.name.replace('_ce-root', '_ce')))
+    weight = {'type': 'mmimb.InverseFrequency', 'stats': base.val_evaluator.stats, 'power': 0.5}
+    for head in ('decode_head', 'auxiliary_head'):
+        assert cfg.model[head].loss_decode.pop('class_weight') == weight
+    assert cfg.pop('weight') == weight
+    assert cfg.to_dict() == base.to_dict()
+    assert f"--out {weight['stats']}" in path.read_text(encoding='utf-8')
+
+
 @pytest.mark.parametrize('path', [path for path in CONFIGS if 'r50' in path.stem], **NAME)
 def test_same_network_as_in_mmseg(path: Path) -> None:
     """Weights of MMSegmentation's model zoo fit: all names and shapes are equal."""
-    zoo = next(MMSEG.glob(f'*/{re.sub("_ce$|_outlying-mse$", "", path.stem)}.py'))
+    zoo = next(MMSEG.glob(f'*/{re.sub(VARIANT, "", path.stem)}.py'))
     init_default_scope('mmseg')
     shapes = [{name: value.shape for name, value in MODELS.build(cfg.model).state_dict().items()}
               for cfg in (load(path), load(zoo))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import runpy
 import warnings
 
 import numpy as np
@@ -15,8 +16,10 @@ from rich.console import Console
 from mmimb.engine.check_losses import check_losses
 from mmimb.engine.config import read_config
 from mmimb.engine.embed_stats import embed_stats
-from mmimb.registry import DATA_SAMPLERS
-from mmimb.report import all_schemes, derived_lines, scheme_table, suggest
+from mmimb.registry import DATA_SAMPLERS, TRANSFORMS
+from mmimb.report import all_schemes, derived_lines, evidence, scheme_table, suggest
+from mmimb.report.suggest import CHILD
+from mmimb.scan.crops import CropCounts
 from mmimb.stats import ClassStats
 from mmimb.stats.imbalance import derive, gini
 from mmimb.weights import FrequencyWeight
@@ -79,14 +82,42 @@ def test_all_schemes_with_their_own_warnings() -> None:
     assert '1, 1, 1' not in camvid['EffectiveNumber(beta=0.9999)'].warning
 
 
-@pytest.mark.parametrize(('ratio', 'kind', 'weight'), [
-    (19.9, 'mmimb.CrossEntropyLoss', None), (20, 'mmimb.CrossEntropyLoss', 'mmimb.InverseFrequency'),
-    (99.9, 'mmimb.CrossEntropyLoss', 'mmimb.InverseFrequency'), (100, 'mmimb.LogitAdjustmentLoss', None)])
-def test_the_ratio_chooses_the_loss(ratio, kind, weight) -> None:
+@pytest.mark.parametrize(('ratio', 'weight'), [(1, False), (19.9, False), (20, True), (100, True), (1e5, True)])
+def test_the_ratio_decides_on_weights(ratio, weight) -> None:
     suggestion = suggest(stats((int(1000 * ratio), 0, 1000)))
-    assert suggestion.loss['type'] == kind
-    assert (suggestion.loss.get('class_weight') or {}).get('type') == weight
+    assert suggestion.loss['type'] == 'mmimb.CrossEntropyLoss'
+    expected = {'type': 'mmimb.InverseFrequency', 'stats': 'data/my/stats.json', 'power': 0.5}
+    assert suggestion.loss.get('class_weight') == (expected if weight else None)
     assert f'{ratio:,.0f} : 1' in suggestion.reasons[0]
+    assert ('weight = dict(' in suggestion.config) == weight
+    assert suggestion.commands[-1] == 'python tools/tune_offsets.py my_child_config.py CHECKPOINT --out tuned.pth'
+
+
+def test_the_tuning_command_is_one_that_the_tool_takes(monkeypatch) -> None:
+    command = suggest(RARE).commands[-1].split()
+    monkeypatch.setattr('sys.argv', command[1:])
+    options = runpy.run_path(str(ROOT / command[1]))['parse_arguments']()
+    assert (options.config, options.checkpoint, options.out, options.split) == (CHILD, 'CHECKPOINT', 'tuned.pth', 'val')
+
+
+def test_the_figures_behind_the_weights_are_those_of_the_nearest_dataset(monkeypatch) -> None:
+    def entry(title, classes, ratio, after, low, seeds) -> dict:
+        change = {'before': 20.0, 'after': after, 'low': low, 'high': None if low is None else low + 2}
+        scores = {'mIoU': change, 'tail': change} if seeds else {}
+        decision = 'argmax' if title == 'many' else 'offsets-mIoU'
+        return {'title': title, 'classes': classes, 'ratio': ratio, 'decision': decision, 'seeds': seeds, **scores}
+
+    content = {'datasets': {'a': entry('few', 10, 100.0, 22.5, 1.5, [1, 2, 3]), 'b': entry('many', 50, 1000.0, 19.0, None, [1]),
+                            'c': entry('open', 150, 150.0, 0.0, None, [])}}
+    monkeypatch.setattr(evidence.json, 'loads', lambda text: content)
+    few, many = suggest(stats((8000, 100) + (100,) * 9)).reasons, suggest(long_tail()).reasons
+    assert 'few (100 : 1, 10 classes): mIoU 20.0 → 22.5 (+2.5, 95 % interval +1.5 to +3.5), tail 20.0' in few[1]
+    assert few[1].endswith('3 seeds.')
+    told = 'many (1,000 : 1, 50 classes), the weights alone, before tuning: mIoU 20.0 → 19.0 (-1.0), tail'
+    assert told in many[1], 'a loss is told, too'
+    assert many[1].endswith('1 seed, so no interval.')
+    content['datasets'] = {'c': content['datasets']['c']}
+    assert not [reason for reason in suggest(long_tail()).reasons if 'Measured' in reason], 'nothing is measured yet'
 
 
 def test_reasons_name_what_no_setting_can_mend() -> None:
@@ -97,9 +128,30 @@ def test_reasons_name_what_no_setting_can_mend() -> None:
     assert 'scarce (3) occurs in less than 5 % of the images' in text
     assert 'never never occurs:' in text
     assert '50 % of the pixels have no label' in text
-    assert DATA_SAMPLERS.get('mmimb.RepeatFactorSampler') is not None
-    assert len(suggest(stats(images=(184,) * 11, num_images=184)).reasons) == 1
-    assert ' and 72 more occur in less than' in suggest(long_tail()).reasons[1], '4 are named'
+    for sampler in ('RepeatFactorSampler', 'RareClassCrop'):
+        registry = DATA_SAMPLERS if 'Sampler' in sampler else TRANSFORMS
+        assert registry.get(f'mmimb.{sampler}') is not None, 'what is named is there'
+    assert len(suggest(stats(images=(184,) * 11, num_images=184)).reasons) == 2
+    assert ' and 72 more occur in less than' in suggest(long_tail()).reasons[2], '4 are named'
+
+
+def test_crops_tell_what_batches_lack() -> None:
+    counts = stats((10 ** 6, 900, 500, 400, 0), images=(100, 50, 40, 4, 0), num_images=100, classes=tuple('abcde'))
+
+    def told(*held: int) -> str:
+        return '\n'.join(suggest(counts, crops=CropCounts(2, 0, (9, 1, 1, 1, 0), held, 0, 200)).reasons)
+
+    assert 'c (4.5 %) occurs in less than 5 % of the crops' in told(200, 90, 9, 0, 0)
+    assert 'c (0.0 %), b (4.5 %) occur in less than 5 % of the crops' in told(200, 9, 0, 0, 0), 'the rarest first'
+    assert 'crops' not in told(200, 90, 10, 0, 0), 'd is rare among the images, e never occurs'
+    assert 'crops' not in '\n'.join(suggest(counts).reasons)
+
+
+def test_one_split_for_tuning_and_reporting_is_told() -> None:
+    loader, other = ({'dataset': {'type': 'X', 'ann_file': name}} for name in 'ab')
+    for val, test, same in ((loader, dict(loader), True), (loader, other, False), (loader, None, False), (None, None, False)):
+        cfg = {'model': {}, 'val_dataloader': val, 'test_dataloader': test}
+        assert any('hold the same images' in reason for reason in suggest(RARE, cfg=cfg).reasons) == same
 
 
 @pytest.mark.parametrize('counts', [long_tail(11), stats(CAMVID), stats((90, 80, 70, 60, 50, 40, 30, 20, 10, 9, 8))],
@@ -139,10 +191,10 @@ RARE = stats((10 ** 6, 500, 400), images=(900, 3, 400), num_images=900)
     (f'model = dict(decode_head=dict(), auxiliary_head=[dict(loss_decode={CE})])', 1), ('x = 1', 0)],
     ids=['dict', 'list of losses', 'own losses', 'none', 'list of heads', 'auxiliary list', 'no model'])
 @pytest.mark.parametrize('rest', [
-    'train_cfg = dict(by_epoch=True)\ntrain_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True))',
+    'train_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True))',
     'val_evaluator = [dict(type="IoUMetric"), dict(type="B")]\ntrain_dataloader = dict()', 'test_evaluator = None'])
 def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
-    """Nothing of the base's losses, evaluators and samplers is left in the merged config, nor the key that deletes them."""
+    """Nothing of the base's losses and evaluators is left in the merged config, nor the key that deletes them."""
     (tmp_path / 'base.py').write_text(f'{base}\n{rest}\n')
     cfg = read_config(str(tmp_path / 'base.py'))
     suggestion = suggest(RARE, './base.py', 'r.json', cfg=cfg)
@@ -159,13 +211,13 @@ def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
             continue
         old = cfg.model[key].get('loss_decode')
         factor = {'loss_weight': 0.4} if isinstance(old, dict) else {}
-        assert head.loss_decode == {'type': 'mmimb.LogitAdjustmentLoss', 'stats': 'r.json', **factor}
+        weight = {'type': 'mmimb.InverseFrequency', 'stats': 'r.json', 'power': 0.5}
+        assert head.loss_decode == {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight, **factor}
     several = [key for key, head in (cfg.get('model') or {}).items() if isinstance(head, list)]
     assert [reason for reason in suggestion.reasons if '_head` is a list' in reason] == [
-        f"`model.{key}` is a list: restate it in your config in full, with the loss dict(type='mmimb.LogitAdjustmentLoss', "
-        'stats=stats).' for key in several]
-    expected = {'type': 'mmimb.RepeatFactorSampler', 'stats': 'r.json', **({'infinite': False} if 'by_epoch' in rest else {})}
-    assert child.train_dataloader.sampler == expected
+        f"`model.{key}` is a list: restate it in your config in full, with the loss dict(type='mmimb.CrossEntropyLoss', "
+        'class_weight=weight).' for key in several]
+    assert child.get('train_dataloader') == cfg.get('train_dataloader')
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key) is None:
             assert child.get(key) is None
@@ -175,8 +227,7 @@ def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
 
 def test_the_suggestion_for_an_unknown_base() -> None:
     text = suggest(RARE).config
-    assert text.count('_delete_=True') == 4
-    assert 'infinite' not in text
+    assert text.count('_delete_=True') == 3
 
 
 @pytest.mark.parametrize('num_classes', [1, 2, 12, 13, 150])

@@ -81,10 +81,11 @@ def test_inspection_keeps_no_weights(tmp_path):
     assert inspect_checkpoint(tmp_path / 'x.pth')['a'].device.type == 'meta'
 
 
-def test_a_page_of_the_wrong_kind_is_damage_and_no_matter_of_trust(tmp_path):
+@pytest.mark.parametrize('trust', [False, True])
+def test_a_page_of_the_wrong_kind_is_damage_and_no_matter_of_trust(tmp_path, trust):
     (tmp_path / 'x.pth').write_text('<html><body>please log in</body></html>')
     with pytest.raises(DamagedCheckpointError, match=r'complete file of torch\.save') as error:
-        inspect_checkpoint(tmp_path / 'x.pth')
+        inspect_checkpoint(tmp_path / 'x.pth', trust=trust)
     assert 'trust' not in str(error.value)
 
 

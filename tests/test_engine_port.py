@@ -10,12 +10,12 @@ import pytest
 from support.tiny_run import ROOT, environment
 
 from mmimb.engine import launch
-from mmimb.engine.port import JOB_IDS, job_port, torchrun_port
+from mmimb.engine.port import ARRAY_INDICES, JOB_IDS, job_port, torchrun_port
 
 
 @pytest.fixture(autouse=True)
 def no_job(monkeypatch):
-    for name in (*JOB_IDS, 'SLURM_STEP_ID', 'MASTER_PORT'):
+    for name in (*JOB_IDS, *ARRAY_INDICES, 'SLURM_STEP_ID', 'MASTER_PORT'):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -35,6 +35,19 @@ def test_jobs_and_their_steps_have_ports_of_their_own(monkeypatch):
 def test_other_schedulers(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     assert job_port() == 15000 + 31 * 123
+
+
+@pytest.mark.parametrize(('job', 'index'), [('PBS_JOBID', 'PBS_ARRAY_INDEX'), ('LSB_JOBID', 'LSB_JOBINDEX'),
+                                            ('JOB_ID', 'SGE_TASK_ID')])
+def test_jobs_of_an_array_have_ports_of_their_own(monkeypatch, job, index):
+    monkeypatch.setenv(job, '1234')
+    ports = set()
+    for member in range(100):
+        monkeypatch.setenv(index, str(member))
+        ports.add(job_port())
+    assert len(ports) == 100
+    monkeypatch.setenv(index, 'undefined')  # as SGE sets it outside an array
+    assert job_port() == 15000 + (31 * 1234) % 15000
 
 
 @pytest.mark.parametrize('launcher', ['slurm', 'mpi'])

@@ -53,6 +53,12 @@ def test_advice_comes_with_most_labels(tmp_path) -> None:
     assert 'reduce_zero_label' not in scan(tmp_path).audit
 
 
+def test_labels_without_0_are_evidence_where_the_last_class_is_rare(tmp_path) -> None:
+    for n in range(12):
+        write_pair(tmp_path, f'{n}', (1 + label(4 if n < 2 else 3, seed=n)).astype(np.uint8))
+    assert 'the classes seem to begin at 1' in detail(scan(tmp_path), 'reduce_zero_label')
+
+
 def test_jpeg_labels_are_named_as_such(tmp_path) -> None:
     for n in range(3):
         save_label(tmp_path, f'{n}', Image.fromarray(np.roll(blocks(), n, 0)), format='JPEG', quality=30)

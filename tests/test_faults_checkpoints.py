@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from mmseg.utils import register_all_modules
 from support.tiny_run import CLASSES, error_line, make_config, make_dataset, make_report, tool
 
 from mmimb.engine.config import read_config
-from mmimb.engine.fit import misfits
+from mmimb.engine.fit import fit_hook, misfits
 
 
 @pytest.fixture(scope='module')
@@ -51,6 +53,17 @@ def test_what_does_not_fit_is_found(work) -> None:
     assert 'decode_head.conv_seg.weight missing' in misfits(model, load(work / 'backbone.pth'))
     state = load(work / 'three.pth')['state_dict']
     assert misfits(model, {f'module.{name}': value for name, value in state.items()}) == []
+
+
+def test_a_parameter_of_a_loss_predicts_nothing(work) -> None:
+    model = build(work / 'tiny.py', 3)
+    model.decode_head.loss_decode.sigma = torch.nn.Parameter(torch.ones(1))
+    runner = SimpleNamespace(model=model, logger=logging.getLogger('fit'))
+    checkpoint = torch.load(work / 'three.pth')
+    fit_hook('three.pth').after_load_checkpoint(runner, checkpoint)
+    del checkpoint['state_dict']['decode_head.conv_seg.bias']
+    with pytest.raises(ValueError, match=r'must fit the decode head.*conv_seg.bias missing'):
+        fit_hook('three.pth').after_load_checkpoint(runner, checkpoint)
 
 
 @pytest.mark.parametrize('name', ['five', 'backbone'])

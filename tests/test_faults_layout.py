@@ -31,6 +31,17 @@ class SuffixInBodySet(BaseSegDataset):
 
 
 @DATASETS.register_module()
+class ListsInItsOwnWaySet(BaseSegDataset):
+    """Chooses its suffix when the files are listed."""
+
+    METAINFO = META
+
+    def full_init(self) -> None:
+        self.img_suffix = self.seg_map_suffix = '.png'
+        super().full_init()
+
+
+@DATASETS.register_module()
 class FoldersInBodySet(BaseSegDataset):
     """Folders and list by ``setdefault``, and folders that the class looks for itself."""
 
@@ -82,7 +93,16 @@ def test_folders_and_list_that_a_class_decides_in_its_body(tmp_path) -> None:
     assert len(build_split(Config(dict(train_dataloader=dict(dataset=dataset))))) == 1
 
 
+def test_a_data_prefix_of_another_type_is_named(tmp_path) -> None:
+    with pytest.raises(TypeError, match='`data_prefix` must be a dict, got 3'):
+        check_layout(config('SuffixInBodySet', tmp_path, data_prefix=3))
+
+
 def test_a_list_of_its_own_is_passed_over(tmp_path) -> None:
+    write(tmp_path, 'img/x.png', 'ann/x.png')
+    dataset = config('ListsInItsOwnWaySet', tmp_path, data_prefix=PREFIX)
+    check_layout(dataset)
+    assert len(build_split(Config(dict(train_dataloader=dict(dataset=dataset))))) == 1
     check_layout(config('OwnListSet', tmp_path / 'nowhere'))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from conftest import ROOT
@@ -59,6 +60,33 @@ def test_an_evaluator_of_another_package_may_give_any_key(tiny_config) -> None:
     warning, = check_evaluators(cfg)
     assert 'SurfaceMetric' in warning
     assert "'Surface'" in warning
+
+
+def test_own_evaluators_and_loops_give_keys_in_their_own_way(tiny_config) -> None:
+    from mmengine.evaluator import Evaluator
+    twice = [{'type': 'IoUMetric'}, {'type': 'IoUMetric'}]
+    for kind, loop, checks in (('Evaluator', 'ValLoop', True), (type('PerSetEvaluator', (Evaluator, ), {}), 'ValLoop', False),
+                               ('Evaluator', 'PerSetLoop', False)):
+        cfg = read_config(str(tiny_config), overrides=['default_hooks.checkpoint.save_best=city/mIoU'])
+        cfg.val_evaluator, cfg.val_cfg = dict(type=kind, metrics=twice), dict(type=loop)
+        if checks:
+            with pytest.raises(ValueError, match='must give every key once'):
+                check_evaluators(cfg)
+        else:
+            assert check_evaluators(cfg) == []
+
+
+@pytest.mark.parametrize(('override', 'words'), [
+    ('default_hooks.checkpoint.save_best=3', r'`default_hooks.checkpoint.save_best` must be a key or a list of keys, got 3'),
+    ('val_evaluator={"type":"IoUMetric","iou_metrics":3}', '`iou_metrics` of IoUMetric must be a list of names, got 3')])
+def test_keys_of_another_type_are_named(tiny_config, override, words) -> None:
+    cfg = read_config(str(tiny_config))
+    if 'iou' in override:
+        cfg.val_evaluator = dict(type='IoUMetric', iou_metrics=3)
+    else:
+        cfg.default_hooks.checkpoint.save_best = 3
+    with pytest.raises(TypeError, match=words):
+        check_evaluators(cfg)
 
 
 def test_equal_keys_of_two_evaluators(tiny_config) -> None:
@@ -265,6 +293,25 @@ def test_heads_with_another_number_of_classes(tiny_config, tmp_path, root) -> No
     ignored = ('model.decode_head.num_classes=2', 'model.decode_head.ignore_index=2')
     with pytest.raises(ValueError, match='label 255'):
         classes_checked(tiny_config, *ignored)
+
+
+@DATASETS.register_module()
+class EntriesSet(BaseDataset):
+    METAINFO: ClassVar = dict(classes=CLASSES)
+
+    def load_data_list(self) -> list[dict]:
+        folders = [os.path.join(self.data_root, name) for name in ('images', 'labels')]
+        return [dict(img_path=f'{folders[0]}/{i}.png', seg_map_path=f'{folders[1]}/{i}.png', label_map=None, seg_fields=[],
+                     reduce_zero_label=False) for i in range(8)]
+
+
+def test_classes_of_a_dataset_that_is_no_basesegdataset(tmp_path, root) -> None:
+    config = make_config(tmp_path / 'entries.py', root, make_report(tmp_path / 'stats.json'), f"""
+train_dataloader['dataset'] = dict(type='EntriesSet', data_root={str(root)!r}, pipeline=load)
+model['decode_head']['num_classes'] = 2
+""")
+    with pytest.raises(ValueError, match=r'`model\.decode_head\.num_classes` must be above .*got 2 and label 2 in .*labels'):
+        classes_checked(config)
 
 
 def test_heads_with_fewer_classes_that_still_train(tmp_path) -> None:

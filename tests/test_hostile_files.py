@@ -13,9 +13,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from mmcv.transforms import BaseTransform
+from support.scanning import build, leaf, write_pair
 from support.tiny_run import make_config, make_dataset, make_report, tool
 
 from mmimb.files import require_regular
+from mmimb.scan import scan_dataset
 from mmimb.scan.label_file import damage, decode, missing_pixels
 from mmimb.stats import ClassStats, npz
 from mmimb.stats.per_image import PerImageCounts
@@ -170,6 +173,23 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / 'file').touch()
     (tmp_path / 'link').symlink_to('file')
     require_regular(tmp_path / 'link')
+
+
+class Binarize(BaseTransform):
+    def transform(self, results):
+        return {**results, 'gt_seg_map': (results['gt_seg_map'] > 0).astype('uint8')}
+
+
+def test_a_pipe_under_a_transform_of_the_user(tmp_path):
+    """The transforms are tried on a few images before any file is read."""
+    for name in 'abc':
+        write_pair(tmp_path, name, np.ones((4, 5), np.uint8))
+    (tmp_path / 'annotations/train/a.png').unlink()
+    os.mkfifo(tmp_path / 'annotations/train/a.png')
+    steps = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type=Binarize), dict(type='PackSegInputs')]
+    found = scan_dataset(build(leaf(tmp_path, pipeline=steps)), 0, 'train')
+    assert found.audit['unreadable_label']['total'] == 1
+    assert sum(found.stats.pixels) == 40
 
 
 @pytest.mark.slow

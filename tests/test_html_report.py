@@ -19,6 +19,7 @@ from PIL import Image
 from support.scanning import dense
 
 from mmimb.report import derived_lines, present, suggest
+from mmimb.report.evidence import measured
 from mmimb.report.examples import GRID, WIDTH, SampleReader, find_examples, find_places
 from mmimb.report.figures import cooccurrence_figure, frequency_figures
 from mmimb.report.page import PageSource, render
@@ -160,7 +161,7 @@ def test_figures_are_well_formed_and_take_the_ink_of_the_page(folder) -> None:
         assert 'width' not in figure.attrib, 'as wide as the page'
     names = ''.join(figures[0].itertext())
     assert 'never & $x$' in names
-    assert 'sign\ufffd\ufffd' in names
+    assert r'sign\x07\n' in names, 'control characters are written as escapes'
 
 
 def svg_texts(svg: str) -> list[str]:
@@ -239,6 +240,18 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config
         assert "stats = 'a/r.json'" in named.suggestion.config
+
+
+def test_the_suggestion_counts_crops_and_ends_with_the_tuning() -> None:
+    stats = ClassStats((900, 30), images=(9, 9), num_images=9, classes=('a', 'b'), provenance={'split': 'train'})
+    bare = Scan(stats, PerImageCounts(np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), ()))
+    source = present(bare, Path('r.json'), {}, crops=CropCounts(4, 0, (900, 3), (36, 1), 0, 36))
+    text, lines = Page(render(source)).text['suggestion'], derived_lines(stats, [], source.suggestion)
+    for shown in (text, '\n'.join(lines)):
+        assert 'b (2.8 %) occurs in less than 5 % of the crops' in shown
+        assert 'InverseFrequency' in shown
+        assert ('Measured against cross-entropy' in shown) == bool(measured())
+        assert shown.rstrip().endswith('python tools/tune_offsets.py my_child_config.py CHECKPOINT --out tuned.pth')
 
 
 def test_errors_of_the_audit_come_before_a_suggestion() -> None:

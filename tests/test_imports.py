@@ -31,7 +31,7 @@ ALLOWED = {
     'analysis': {'printable', 'stats', 'checks'},
     'report': {'stats', 'scan', 'weights', 'checks'},
     'doctor': {'printable', 'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},
-    'testing': {'stats', 'weights', 'nodes', 'stack'},
+    'testing': {'stats', 'weights', 'engine', 'nodes', 'stack'},
     'checks': set(),
     'files': set(),
     'nodes': set(),

@@ -27,7 +27,7 @@ def run(*command: str, under: tuple[str, ...] = (), **environment: str) -> subpr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('file', ['kernel_checks.py', 'kernel_uses.py'])
+@pytest.mark.parametrize('file', ['kernel_checks.py', 'kernel_uses.py', 'kernel_argmax.py'])
 def test_in_a_process_of_their_own(file) -> None:
     mode = {} if torch.cuda.is_available() else {'TRITON_INTERPRET': '1'}
     result = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/support/{file}', **mode)
@@ -64,7 +64,7 @@ def binaries(tmp_path_factory) -> list[dict]:
 @pytest.mark.slow
 def test_compiles_ahead_of_time(binaries) -> None:
     assert {(row['kernel'], row['target']) for row in binaries} == {
-        (kernel, target) for kernel in ('statistics', 'gather', 'pointwise') for target in (80, 90)}
+        (kernel, target) for kernel in ('statistics', 'gather', 'pointwise', 'largest') for target in (80, 90)}
     for row in binaries:
         assert f'.target sm_{row["target"]}' in row['ptx']
         assert row['shared'] <= 48 * 1024  # what every program may have on every GPU
@@ -88,7 +88,7 @@ def test_registers_suffice(binaries) -> None:
 
 
 def test_large_logits_get_64_bit_places(binaries) -> None:
-    assert {row['kernel'] for row in binaries if row['wide']} == {'statistics', 'gather', 'pointwise'}
+    assert {row['kernel'] for row in binaries if row['wide']} == {'statistics', 'gather', 'pointwise', 'largest'}
 
 
 def test_cpu_tensors_are_refused_with_a_reason() -> None:

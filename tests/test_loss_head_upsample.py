@@ -98,8 +98,8 @@ def test_a_head_that_ignores_no_label() -> None:
 def test_accuracy_is_from_low_resolution_on_every_path(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import mmimb.heads.upsampled as upsampled
     seen = []
-    original = upsampled.resized_argmax
-    monkeypatch.setattr(upsampled, 'resized_argmax', lambda logits, how: seen.append(logits.shape[2:]) or original(logits, how))
+    original = upsampled.class_map
+    monkeypatch.setattr(upsampled, 'class_map', lambda logits, how: seen.append(logits.shape[2:]) or original(logits, how))
     cfg = head_cfg('FCN', loss)
     same(results(wrapped(cfg)), results(cfg))
     assert seen == [(16, 16)]

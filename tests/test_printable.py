@@ -66,6 +66,15 @@ def test_the_log(caplog):
     assert caplog.messages == ['lines\nstay, \\x1b[2J does not act']
 
 
+def test_arguments_that_do_not_fit_are_left_to_logging(capsys):
+    logger = logging.getLogger('test_printable_arguments')
+    logger.propagate = False
+    logger.addHandler(logging.StreamHandler())
+    logger.addFilter(PrintableFilter())
+    logger.warning('%d items', 'x')
+    assert 'Logging error' in capsys.readouterr().err
+
+
 def test_errors_and_the_doctor(capsys):
     with pytest.raises(SystemExit), one_line_errors():
         raise ValueError(f'`classes` must be fine, got {BAD}')

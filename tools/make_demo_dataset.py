@@ -16,8 +16,9 @@ from mmimb.stack import require_stack
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', help='folder to write, such as data/demo')
-    parser.add_argument('--train', type=int, default=160, help='training images; default: %(default)s')
-    parser.add_argument('--val', type=int, default=40, help='validation images; default: %(default)s')
+    parser.add_argument('--train', type=int, default=240, help='training images; default: %(default)s')
+    parser.add_argument('--val', type=int, default=80, help='validation images; default: %(default)s')
+    parser.add_argument('--test', type=int, default=80, help='test images; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='another seed draws other scenes; default: %(default)s')
     return parser.parse_args()
 
@@ -30,8 +31,8 @@ def main() -> int:
     from mmimb.engine.progress import progress_bar
 
     with progress_bar() as update:
-        written = make_demo_dataset(args.out, args.train, args.val, seed=args.seed, progress=update)
-    print(f'wrote {args.train} training and {args.val} validation images to {args.out}' if written
+        written = make_demo_dataset(args.out, args.train, args.val, args.test, seed=args.seed, progress=update)
+    print(f'wrote {args.train} training, {args.val} validation and {args.test} test images to {args.out}' if written
           else f'{args.out} is there already with the same content')
     return 0
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a comparison in minutes, on a CPU: environment, demo data, scan, two trainings, table and picture.
+# From nothing to a comparison in minutes, on a CPU: environment, demo data, scan, two trainings, tuning, table and picture.
 #   bash tools/quickstart.sh          run it again at will: what is done is not done twice
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,17 +9,17 @@ runs=work_dirs/quickstart
 stats=data/demo/stats.json
 step() { printf '\n== %s\n' "$*"; }
 
-step "1/5 Environment"
+step "1/6 Environment"
 bash tools/setup.sh
 source .venv/bin/activate
 
-step "2/5 Demo dataset: data/demo"
+step "2/6 Demo dataset: data/demo"
 python tools/make_demo_dataset.py data/demo
 
-step "3/5 How unbalanced is it? (tools/scan_dataset.py)"
+step "3/6 How unbalanced is it? (tools/scan_dataset.py)"
 python tools/scan_dataset.py configs/demo/fast-scnn_demo_ce.py --out "$stats"
 
-train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py, measure its last checkpoint on the validation images
+train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py
   local config=configs/demo/fast-scnn_demo_$1.py dir=$runs/$1
   if changed_since "$dir/started"; then
     rm -rf "$dir"
@@ -32,8 +32,11 @@ train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py, measure its 
   python tools/train.py "$config" --work-dir "$dir" --resume 2>&1 | tee "$dir/train.log" \
     | sed -unE 's/.*Iter\(train\) (\[[^]]*\]).*eta: ([0-9:]+).* loss: ([0-9.]+) .*/  '"$2"'  iteration \1  loss \3  time left \2/p' \
     || fail "$dir/train.log"
-  python tools/test.py "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir/test" --out "$dir/metrics.json" \
-    > "$dir/test.log" 2>&1 || fail "$dir/test.log"
+}
+measure() {  # NAME CHECKPOINT: measure it on the test images
+  local dir=$runs/$1
+  [ -e "$dir/metrics.json" ] || python tools/test.py "configs/demo/fast-scnn_demo_$1.py" "$2" --work-dir "$dir/test" \
+    --out "$dir/metrics.json" > "$dir/test.log" 2>&1 || fail "$dir/test.log"
 }
 changed_since() {  # MARKER: whether it is missing, or older than a config or the dataset
   [ ! -e "$1" ] || [ -n "$(find configs/_base_ configs/demo data/demo/demo.json \( -name '*.py' -o -name demo.json \) -newer "$1")" ]
@@ -44,18 +47,32 @@ fail() {
   exit 1
 }
 
-step "4/5 Train the same small network twice, side by side: cross-entropy, and outlying-label MSE (logs in $runs)"
+step "4/6 Train the same small network twice, side by side: cross-entropy, and with root weights (logs in $runs)"
 set -m  # a process group of its own, so that it ends when this script does
-train outlying-mse 'outlying-label MSE' &
+train ce-root 'root weights ' &
 second=$!
 set +m
 trap 'kill -- "-$second" 2>/dev/null || true' EXIT
-train ce 'cross-entropy     '
+train ce 'cross-entropy'
 wait "$second"
 trap - EXIT
 
-step "5/5 Compare on the validation images"
-python tools/compare_runs.py "cross-entropy=$runs/ce/metrics.json" "outlying-label MSE=$runs/outlying-mse/metrics.json" \
-  --out "$runs/comparison.png"
+step "5/6 Tune the decision of the second on the validation images (tools/tune_offsets.py)"
+recipe=$runs/ce-root
+if [ ! -e "$recipe/metrics.json" ]; then
+  python tools/tune_offsets.py configs/demo/fast-scnn_demo_ce-root.py "$(cat "$recipe/last_checkpoint")" \
+    --work-dir "$recipe/tune" --out "$recipe/tuned.pth" > "$recipe/tune.log" 2>&1 || fail "$recipe/tune.log"
+fi
+awk '/ - mmengine - / { kept = ""; next } { kept = kept $0 ORS } END { printf "%s", kept }' "$recipe/tune.log"  # what it found
+
+step "6/6 Compare on the test images, which were used for nothing so far"
+measure ce "$(cat "$runs/ce/last_checkpoint")" &
+first=$!
+trap 'kill "$first" 2>/dev/null || true' EXIT
+measure ce-root "$recipe/tuned.pth"
+wait "$first"
+trap - EXIT
+python tools/compare_runs.py "cross-entropy=$runs/ce/metrics.json" "root weights, tuned=$recipe/metrics.json" \
+  --out "$runs/comparison.png" --csv "$runs/comparison.csv"
 echo
-echo "Your own data: take any mmseg config, scan it, and change its loss_decode as configs/demo/fast-scnn_demo_outlying-mse.py does."
+echo "Your own data: scan it with tools/scan_dataset.py YOUR_CONFIG, which prints the config to train and the command that tunes it."

@@ -35,7 +35,7 @@ def main() -> int:
     args = parser.parse_args()
     summary, parts = [], []
     boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
-    for path in sorted(args.results.glob('*_*.csv')):
+    for path in sorted(args.results.glob('[fs]*_*.csv')):  # frozen_<dataset>, scratch_<dataset>
         rows = read_rows(path)
         for stage, split in (('confirm', 'test'), ('screen', 'dev')):
             chosen = [r for r in rows if r['stage'] == stage and r.get(f'{split}_mIoU')]

@@ -3,9 +3,9 @@
 
   python benchmarks/study/tune_halves.py --data DATA --work-dir WORK RUN [RUN ...]
 
-RUN is a folder of run.py, WORK/runs/<regime>-<size>/<dataset>/<arm>/<seed>. Writes a line per half into
-results/tune_halves.csv: expected and real gain of the objective in percent points, both 0 where tuning changes nothing. Where
-there are no more than --halves ways to halve the groups, each is taken once.
+RUN is a folder of run.py, WORK/runs/<regime>-<size>/<dataset>/<arm>/<seed>. Writes a line per half into --out: expected and
+real gain of the objective in percent points, both 0 where tuning changes nothing. Where there are no more than --halves ways to
+halve the groups, each is taken once.
 """
 # ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
@@ -93,8 +93,9 @@ def main() -> int:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerows([FIELDS, *rows] if new else rows)
         expected, real = (np.mean([row[i] for row in rows]) for i in (-2, -1))
+        changed = sum(row[-3] != 'none' for row in rows)
         print(f'{rows[0][0]} {rows[0][1]} seed {rows[0][2]}: real gain {real:+.2f}, expected {expected:+.2f}; {len(rows)} '
-              f'halves, changed in {sum(row[-3] != "none" for row in rows)}', flush=True)
+              f'halves, {changed} with a change', flush=True)
     return 0
 
 

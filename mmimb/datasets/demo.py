@@ -18,6 +18,7 @@ from .demo_scene import draw_scene
 
 VERSION = 1  # of the scenes: raise it with every change of what is drawn
 MARKER = 'demo.json'
+SPLITS = ('train', 'val', 'test')  # in this order: a scene depends on the number of its split
 OWN = ('images', 'annotations', 'classes.txt', MARKER)
 DEMO_CLASSES = ('road', 'building', 'sky', 'vegetation', 'car', 'person', 'sign', 'bicycle')
 DEMO_PALETTE = [[128, 64, 128], [110, 110, 110], [70, 130, 180], [107, 142, 35], [0, 0, 180], [220, 20, 60], [250, 200, 0],
@@ -26,12 +27,12 @@ DEMO_PALETTE = [[128, 64, 128], [110, 110, 110], [70, 130, 180], [107, 142, 35],
 
 @DATASETS.register_module()
 class DemoDataset(BaseSegDataset):
-    """What ``tools/make_demo_dataset.py`` writes: ``images/{train,val}/*.jpg`` and ``annotations/{train,val}/*.png``."""
+    """What ``tools/make_demo_dataset.py`` writes: ``images/{train,val,test}/*.jpg`` and ``annotations/…/*.png``."""
 
     METAINFO: ClassVar[dict] = {'classes': DEMO_CLASSES, 'palette': DEMO_PALETTE}
 
 
-def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed: int = 0,
+def make_demo_dataset(out: str | Path, train: int = 240, val: int = 80, test: int = 80, *, seed: int = 0,
                       progress: Callable[[int, int], None] | None = None) -> bool:
     """Write the dataset below ``out``; the same arguments give the same scenes.
 
@@ -41,7 +42,8 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
     Args:
         out: The folder.
         train: Number of training images.
-        val: Number of validation images.
+        val: Number of validation images, for choices such as decision offsets.
+        test: Number of test images, for the comparison at the end.
         seed: Another seed draws other scenes.
         progress: Called after each image with the number done and the number of all.
 
@@ -52,11 +54,11 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
         ValueError: A number is out of range.
         FileExistsError: ``out`` holds something else, or something besides.
     """
-    for name, value, least in (('train', train, 1), ('val', val, 1), ('seed', seed, 0)):
+    for name, value, least in (('train', train, 1), ('val', val, 1), ('test', test, 1), ('seed', seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f'`{name}` must be an integer of at least {least}, got {value!r}')
     out = Path(out).absolute()
-    made = {'version': VERSION, 'train': train, 'val': val, 'seed': seed}
+    made = {'version': VERSION, 'train': train, 'val': val, 'test': test, 'seed': seed}
     _check_own(out)
     if _marker(out) == {**made, 'digest': _digest(out)}:
         return False
@@ -73,8 +75,8 @@ def make_demo_dataset(out: str | Path, train: int = 160, val: int = 40, *, seed:
 
 
 def _write(folder: Path, made: dict[str, int], progress: Callable[[int, int], None] | None) -> None:
-    done, total = 0, made['train'] + made['val']
-    for number, split in enumerate(('train', 'val')):
+    done, total = 0, sum(made[split] for split in SPLITS)
+    for number, split in enumerate(SPLITS):
         for kind in ('images', 'annotations'):
             (folder / kind / split).mkdir(parents=True)
         for index in range(made[split]):

@@ -74,6 +74,8 @@ def unlisted_dataset(cfg: Mapping[str, Any]) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return None
     arguments = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
+    if not isinstance(arguments.get('data_prefix') or {}, Mapping):
+        raise TypeError(f'`data_prefix` must be a dict, got {arguments["data_prefix"]!r}')
     dataset: Any = object.__new__(cls)
     try:
         dataset.__init__(**{**arguments, 'pipeline': [], 'lazy_init': True})
@@ -86,7 +88,7 @@ def lists_files_as_mmseg(cls: type) -> bool:
     """Whether a dataset class lists its files by ``ann_file`` and ``data_prefix`` as ``BaseSegDataset`` does."""
     from mmseg.datasets import BaseSegDataset
 
-    return getattr(cls, 'load_data_list', None) is BaseSegDataset.load_data_list
+    return all(getattr(cls, name, None) is getattr(BaseSegDataset, name) for name in ('load_data_list', 'full_init'))
 
 
 def leaf_cfgs(cfg: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

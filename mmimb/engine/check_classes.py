@@ -22,7 +22,7 @@ def check_classes(cfg: Any) -> list[str]:
     Raises:
         ValueError: A label among a few that are read is no class of the head that predicts, and is not ignored.
     """
-    classes = split_classes(cfg, 'train')
+    classes = split_classes(cfg, 'train') or _built_classes(cfg)
     if classes is None:
         return []
     warnings = []
@@ -36,6 +36,16 @@ def check_classes(cfg: Any) -> list[str]:
         if predicts and number < len(classes):
             _refuse_labels(cfg, path, number, head.get('ignore_index', 255))
     return warnings
+
+
+def _built_classes(cfg: Any) -> tuple[str, ...] | None:
+    """Return the class names of a training dataset that is no ``BaseSegDataset``; None if it names none."""
+    from ..scan import build_split
+    from ..scan.sources import dataset_classes
+    try:
+        return dataset_classes(build_split(cfg, 'train'))
+    except Exception:  # of a foreign class: its real building will say why
+        return None
 
 
 def _heads(model: Any) -> Iterator[tuple[str, Mapping[str, Any], bool]]:

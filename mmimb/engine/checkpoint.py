@@ -62,12 +62,15 @@ def inspect_checkpoint(path: str | Path, *, trust: bool = False, complete: bool 
             _check_bytes(path, trust)
         content = torch.load(path, map_location='cpu' if complete else 'meta', weights_only=not trust)
     except pickle.UnpicklingError as error:
+        if trust:  # any pickle would have been loaded
+            raise DamagedCheckpointError(f'`checkpoint` must be a complete file of torch.save, got {shown!r} '
+                                         f'({" ".join(str(error).split())[:80]})') from error
         raise UntrustedCheckpointError(f'`checkpoint` must hold tensors and plain data only, got {shown!r}'
                                        f'{_unsafe_names(path)}; {TRUST}') from error
     except Exception as error:  # a damaged archive raises RuntimeError or OSError, a damaged pickle nearly anything
         if _unreadable(error):
             raise
-        reason = ' '.join(str(error).split())[:80]
+        reason = ' '.join(str(error).split())[:120]
         raise DamagedCheckpointError(f'`checkpoint` must be a complete file of torch.save, got {shown!r} '
                                      f'({type(error).__name__}: {reason})') from error
     if not isinstance(content, Mapping):
@@ -86,7 +89,7 @@ def _check_bytes(path: str | Path, trust: bool) -> None:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
         if wrong is not None:
-            raise ValueError(f'the checksum of {wrong} does not fit')
+            raise ValueError(f'the checksum of {wrong} does not fit; was it saved under set_crc32_options(False)?')
     elif not start.startswith(PICKLE) and not trust:
         raise ValueError(f'it begins with {start!r}')
 

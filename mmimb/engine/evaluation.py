@@ -136,6 +136,7 @@ def build_test_runner(cfg: Any) -> Any:
 
     from .. import registry  # noqa: F401  (registers the scope)
     from ..printable import PrintableFilter
+    from ..workers import steady_workers
 
     class TestRunner(Runner):
         """A runner that does not dump its config: the one of the training, with its statistics, may lie in the work folder."""
@@ -145,6 +146,7 @@ def build_test_runner(cfg: Any) -> Any:
 
     with refused_pickles():
         runner = TestRunner.from_cfg(cfg)
+    steady_workers(runner)
     runner.logger.addFilter(PrintableFilter())
     return runner
 

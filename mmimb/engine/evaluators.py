@@ -14,7 +14,8 @@ OF_CITYSCAPES_METRIC = ('averageScoreCategories', 'averageScoreInstCategories')
 def check_evaluators(cfg: Any, split: str = 'val') -> list[str]:
     """Check that the evaluators of a split give distinct keys, and for validation that ``save_best`` is one of them.
 
-    The keys of mmimb's and mmseg's own metrics are known; of others nothing is.
+    The keys of mmimb's and mmseg's own metrics are known; of others nothing is. An evaluator or a loop of a class that is not
+    mmengine's can give keys in its own way: it is not checked.
 
     Returns:
         Warnings: ``save_best`` is a key that only an evaluator of another package can give.
@@ -23,6 +24,8 @@ def check_evaluators(cfg: Any, split: str = 'val') -> list[str]:
         ValueError: Two evaluators give the same key, ``save_best`` is no key at all, or an evaluator refuses its arguments.
     """
     place = f'{split}_evaluator'
+    if _is_own(cfg, split):
+        return []
     owner: dict[str, str] = {}
     unknown: list[str] = []
     for metric in _metrics(cfg.get(place)):
@@ -38,6 +41,14 @@ def check_evaluators(cfg: Any, split: str = 'val') -> list[str]:
     if split != 'val' or not (owner or unknown):
         return []
     return [warning for where, key in _best_keys(cfg) if (warning := _check_best(where, key, list(owner), unknown))]
+
+
+def _is_own(cfg: Any, split: str) -> bool:
+    """Whether the evaluator or the loop of a split is of a class that is not mmengine's."""
+    evaluator, loop = cfg.get(f'{split}_evaluator'), cfg.get(f'{split}_cfg') or {}
+    kinds = [evaluator.get('type') if isinstance(evaluator, Mapping) and 'metrics' in evaluator else None, loop.get('type')]
+    names = {str(getattr(kind, '__name__', kind)).split('.')[-1] for kind in kinds if kind is not None}
+    return not names <= {'Evaluator', 'ValLoop', 'TestLoop'}
 
 
 def _metrics(evaluator: Any) -> Iterator[Mapping[str, Any]]:
@@ -80,6 +91,8 @@ def _stock_keys(name: str, metric: Mapping[str, Any]) -> list[str] | None:
     if name == 'IoUMetric':
         wanted = metric.get('iou_metrics', ['mIoU'])
         wanted = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(wanted, (list, tuple)):
+            raise TypeError(f'`iou_metrics` of IoUMetric must be a list of names, got {wanted!r}')
         return list(dict.fromkeys(['aAcc', *(key for one in wanted for key in OF_IOU_METRIC.get(one, ()))]))
     return list(OF_CITYSCAPES_METRIC) if name == 'CityscapesMetric' else None
 
@@ -99,7 +112,10 @@ def _best_keys(cfg: Any) -> Iterator[tuple[str, str]]:
     hooks.update({f'custom_hooks[{i}]': hook for i, hook in enumerate(cfg.get('custom_hooks') or [])})
     for where, hook in hooks.items():
         best = hook.get('save_best') if isinstance(hook, Mapping) else None
-        for key in [best] if isinstance(best, str) else best or []:
+        keys = [best] if isinstance(best, str) else best or []
+        if not isinstance(keys, (list, tuple)):
+            raise TypeError(f'`{where}.save_best` must be a key or a list of keys, got {best!r}')
+        for key in keys:
             if key != 'auto':
                 yield f'{where}.save_best', key
 
@@ -112,5 +128,5 @@ def _check_best(where: str, key: str, known: Sequence[str], unknown: Sequence[st
     if not unknown:
         groups = ' (head, medium and tail need `stats` or `groups`)' if key.startswith('mIoU_') else ''
         raise ValueError(f'`{where}` must be a key that validation gives{groups}, got {key!r}{hint}')
-    return f'`{where}` {key!r} is no key of mmimb or mmseg: if {", ".join(unknown)} does not give it, training ends at its ' \
+    return f'`{where}` {key!r} is no key that is known: if {", ".join(unknown)} does not give it, training ends at its ' \
            f'first validation{hint}'

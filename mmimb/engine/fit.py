@@ -49,7 +49,7 @@ def fit_hook(name: str, *, allow_mismatch: bool = False, advice: str = '') -> An
             meta = checkpoint.get('meta')
             self.meta = meta if isinstance(meta, Mapping) else None
             found = misfits(runner.model, checkpoint)
-            of_head = [text for text in found if text.startswith(f'{HEAD}.')]
+            of_head = [text for text in found if text.startswith(f'{HEAD}.') and '.loss_decode.' not in text]
             if of_head and not allow_mismatch:
                 raise MismatchedCheckpointError(f'`checkpoint` must fit the decode head, got {name!r} with {_listed(of_head)}'
                                                 f'{advice}')

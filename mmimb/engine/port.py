@@ -6,7 +6,8 @@ import re
 import socket
 from collections.abc import Sequence
 
-JOB_IDS = ('SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'JOB_ID')
+JOB_IDS = ('SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'JOB_ID')  # Slurm has an id of its own for each job of an array
+ARRAY_INDICES = ('PBS_ARRAY_INDEX', 'PBS_ARRAYID', 'LSB_JOBINDEX', 'SGE_TASK_ID')
 FIRST, COUNT = 15_000, 15_000  # below the ports that systems give out themselves
 TORCH_DEFAULT = 29_500
 
@@ -17,7 +18,8 @@ def job_port() -> int | None:
     if job is None:
         return None
     step = os.environ.get('SLURM_STEP_ID', '0')  # several srun of one job may share a node
-    return FIRST + (31 * int(job) + (int(step) if step.isdigit() else 0)) % COUNT
+    index = next((value for name in ARRAY_INDICES if (value := os.environ.get(name, '')).isdigit()), '0')
+    return FIRST + (31 * int(job) + 101 * int(index) + (int(step) if step.isdigit() else 0)) % COUNT
 
 
 def torchrun_port(arguments: Sequence[str]) -> list[str]:

@@ -43,52 +43,51 @@ def resized_argmax(logits: Tensor, resizing: Resizing) -> Tensor:
         return _by_pieces(logits, resizing)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     rows, columns = (resizing.axis(dim, logits.shape[dim], dtype) for dim in (2, 3))
-    tiles = _tiles(columns, dtype)
+    down, across = _strips(rows, dtype), _strips(columns, dtype)
     winner = torch.empty(len(logits), len(rows.first), len(columns.first), dtype=torch.int64, device='cpu')
     with torch.autocast('cpu', enabled=False):
         for image, result in zip(logits, winner, strict=True):
             low, high = map(float, image.aminmax())
             if max(-low, high) < torch.inf:
-                _fill(result, image, rows, tiles, SAFE * resizing.rounds * torch.finfo(dtype).eps * max(-low, high))
+                _fill(result, image, down, across, SAFE * resizing.rounds * torch.finfo(dtype).eps * max(-low, high))
             else:  # or not a number
                 result.copy_(_by_pieces(image.unsqueeze(0), resizing)[0])
     return winner
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Columns of the result that are computed together."""
+class Strip:
+    """Rows of the result that are computed together, or columns."""
 
-    columns: slice
-    points: slice  # the low-resolution columns that they need
-    weight: Tensor  # (points, columns)
+    part: slice
+    points: slice  # the low-resolution rows or columns that they need
+    weight: Tensor  # (part, points)
     taps: int
 
 
-def _tiles(axis: Taps, dtype: torch.dtype) -> list[Tile]:
-    """Return an axis in tiles."""
+def _strips(axis: Taps, dtype: torch.dtype) -> list[Strip]:
     bounds = [(start, min(start + TILE, len(axis.first))) for start in range(0, len(axis.first), TILE)]
     windows = [axis.window(start, stop) for start, stop in bounds]
-    return [Tile(slice(start, stop), slice(low, high), weight.T.to(dtype).contiguous(), axis.weight.shape[1])
+    return [Strip(slice(start, stop), slice(low, high), weight.to(dtype), axis.weight.shape[1])
             for (start, stop), (low, high, weight) in zip(bounds, windows, strict=True)]
 
 
-def _fill(result: Tensor, image: Tensor, rows: Taps, columns: list[Tile], margin: float) -> None:
+def _fill(result: Tensor, image: Tensor, down: list[Strip], across: list[Strip], margin: float) -> None:
     """Write the ``(H, W)`` classes of a ``(C, h, w)`` image.
 
     Args:
         margin: How far a class must lie behind to be left out.
     """
-    for row in _tiles(rows, columns[0].weight.dtype):
-        low = image[:, row.points].to(row.weight.dtype).contiguous()
-        hope = (low - (_bound(low, row.taps, columns[0].taps) - margin)).amax(1) >= 0  # (C, w)
-        for column in columns:
-            classes = hope[:, column.points].any(1).nonzero().flatten()
+    for rows in down:
+        low = image[:, rows.points].to(rows.weight.dtype).contiguous()
+        hope = (low - (_bound(low, rows.taps, across[0].taps) - margin)).amax(1) >= 0  # (C, w)
+        for columns in across:
+            classes = hope[:, columns.points].any(1).nonzero().flatten()
             if len(classes) > 1:
-                logits = low[:, :, column.points].index_select(0, classes).transpose(0, 1) @ column.weight
-                logits = (row.weight.T @ logits.flatten(1)).view(-1, *logits.shape[1:])  # (rows, classes, columns)
+                logits = low[:, :, columns.points].index_select(0, classes).transpose(0, 1) @ columns.weight.T
+                logits = (rows.weight @ logits.flatten(1)).view(-1, *logits.shape[1:])  # (rows, classes, columns)
                 classes = classes[_first_largest(logits)]
-            result[row.columns, column.columns] = classes
+            result[rows.part, columns.part] = classes
 
 
 def _bound(logits: Tensor, down: int, across: int) -> Tensor:
@@ -125,10 +124,10 @@ def _first_largest(values: Tensor) -> Tensor:
 
     Sums and maxima alone, with which a CPU is several times faster than with ``max`` over a dimension that is not the last.
     """
-    count = values.shape[1]
-    values -= values.amax(1, keepdim=True)
+    count, huge = values.shape[1], torch.finfo(values.dtype).max
+    values.sub_(values.amax(1, keepdim=True)).mul_(huge)  # twice, for the smallest of differences
     rank = torch.arange(count, 0, -1, dtype=values.dtype, device='cpu').view(-1, 1)
-    ranked = torch.add(rank, values, alpha=torch.finfo(values.dtype).max, out=values)  # far below 0 but for the largest
+    ranked = torch.add(rank, values, alpha=huge, out=values)  # far below 0 but for the largest
     return count - ranked.amax(1).long()
 
 

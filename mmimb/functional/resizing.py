@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ALL = slice(None)
+Span = tuple[int, int]
 
 
 class Taps(NamedTuple):
@@ -46,21 +46,25 @@ class Resizing:
     Args:
         size: Height and width after the first.
         align_corners: As in ``F.interpolate``, for both.
-        cut: The rows and columns that are kept.
+        cut: First and one past the last of the rows that are kept, and of the columns; None for all.
         flip: Which of the axes, 2 and 3, are flipped.
         then: Height and width after the second; None for no second.
     """
 
     size: tuple[int, int]
     align_corners: bool = False
-    cut: tuple[slice, slice] = (ALL, ALL)
+    cut: tuple[Span, Span] | None = None
     flip: tuple[int, ...] = ()
     then: tuple[int, int] | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the resized logits, every channel at full resolution."""
         logits = F.interpolate(logits, self.size, mode='bilinear', align_corners=self.align_corners)
-        logits = logits[(..., *self.cut)].flip(self.flip) if self.flip else logits[(..., *self.cut)]
+        if self.cut is not None:
+            rows, columns = (slice(*span) for span in self.cut)
+            logits = logits[..., rows, columns]
+        if self.flip:
+            logits = logits.flip(self.flip)
         if self.then is None:
             return logits
         return F.interpolate(logits, self.then, mode='bilinear', align_corners=self.align_corners)
@@ -68,7 +72,8 @@ class Resizing:
     def axis(self, dim: int, small: int, dtype: torch.dtype) -> Taps:
         """Return the weights along axis 2 or 3 of logits of ``small`` points and of ``dtype``, in which places are rounded."""
         taps = _interpolation(small, self.size[dim - 2], self.align_corners, dtype)
-        kept = _range(self.size[dim - 2])[self.cut[dim - 2]]
+        kept = _range(self.size[dim - 2])
+        kept = kept if self.cut is None else kept[slice(*self.cut[dim - 2])]
         kept = kept.flip(0) if dim in self.flip else kept
         taps = Taps(small, taps.first[kept], taps.weight[kept])
         if self.then is None or self.then[dim - 2] == len(kept):  # to the same size is no change

@@ -11,8 +11,8 @@ import torch
 from mmengine.structures import PixelData
 from torch import Tensor
 
-from ..functional.argmax import resized_argmax
-from ..functional.resizing import Resizing
+from ..dispatch import class_map
+from ..functional.resizing import Resizing, Span
 from .introspect import last_head
 
 METHODS = ('predict', 'inference', 'whole_inference', 'slide_inference', 'postprocess_result')
@@ -92,7 +92,7 @@ class ClassMaps:
 
     def _classes(self, logits: Tensor, resizing: Resizing) -> Tensor:
         if logits.shape[1] > 1:
-            return resized_argmax(logits, resizing)
+            return class_map(logits, resizing)
         probability = resizing(logits)[:, 0].sigmoid_()
         return (probability > self.head.threshold).to(probability)
 
@@ -117,7 +117,7 @@ def obstacle(model: Any) -> str:
 class _View:
     """Which part of the input an image is, and how."""
 
-    cut: tuple[slice, slice]
+    cut: tuple[Span, Span]
     flip: tuple[int, ...]
     size: tuple[int, int]  # of the part
     image: tuple[int, int]
@@ -132,14 +132,15 @@ class _View:
 
     def of(self, classes: Tensor) -> Tensor:
         """Return the part of an ``(H, W)`` map."""
-        return classes[self.cut].flip([axis - 2 for axis in self.flip])
+        rows, columns = (slice(*span) for span in self.cut)
+        return classes[rows, columns].flip([axis - 2 for axis in self.flip])
 
 
 def _view(meta: Mapping[str, Any], inputs: Tensor) -> _View:
     """Return what mmseg's ``postprocess_result`` does to an image."""
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
     height, width = inputs.shape[2:]
-    cut = slice(top, height - bottom), slice(left, width - right)
+    cut = (top, height - bottom), (left, width - right)
     flip = ({'horizontal': 3, 'vertical': 2}[meta['flip_direction']], ) if meta.get('flip') else ()
     return _View(cut, flip, (height - bottom - top, width - right - left), (meta['ori_shape'][0], meta['ori_shape'][1]))
 

@@ -8,8 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..dispatch import Upsample, check_mode
-from ..functional.argmax import resized_argmax
+from ..dispatch import Upsample, check_mode, class_map
 from ..functional.resizing import Resizing
 from ..functional.upsampled import upsample
 from .introspect import head_losses
@@ -50,13 +49,15 @@ def upsampled_losses(head: Any, logits: Tensor, label: Tensor) -> dict[str, Tens
     full = resize(logits, **size) if any(reasons) else None
     if full is None:  # for its warnings about sizes that do not fit, without any data
         resize(torch.empty(logits.shape, device='meta'), **size)
+    # before there are gradients, which stay: the memory of the two does not add up
+    percent = _accuracy(_winners(logits, full, label, head), label, head.ignore_index)
     losses: dict[str, Tensor] = {}
     for loss, reason in zip(head_losses(head), reasons, strict=True):
         how = {'weight': None, 'ignore_index': head.ignore_index}
         value = loss(full, label, **how) if reason else loss(logits, label, **how, upsample=way)
         name = str(loss.loss_name)
         losses[name] = losses[name] + value if name in losses else value
-    losses['acc_seg'] = _accuracy(_winners(logits, full, label, head), label, head.ignore_index)
+    losses['acc_seg'] = percent
     return losses
 
 
@@ -67,7 +68,7 @@ def _winners(logits: Tensor, full: Tensor | None, label: Tensor, head: Any) -> T
         return (full > 0).to(label.dtype)
     if full is None or full.device.type == 'cpu':  # where sorting out classes is faster than reading all that there are
         height, width = label.shape[1:]
-        return resized_argmax(logits, Resizing((height, width), head.align_corners))
+        return class_map(logits, Resizing((height, width), head.align_corners))
     return full.detach().argmax(1)
 
 

@@ -37,7 +37,7 @@ def remove_halves(folder: Path) -> None:
 
     Their names may never be written again, so that they would stay beside the best checkpoint of the run that goes on.
     """
-    cut = [path for path in folder.glob('best_*.pth') if _is_cut(path)]
+    cut = [path for path in folder.glob('best_*.pth') if path.is_file() and _is_cut(path)]
     for path in cut:
         path.unlink()
     for path in [*cut, *remove_leftovers(folder, '*.pth')]:

@@ -28,6 +28,6 @@ def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: Path | 
     suggestion = None
     if split == 'train':
         base = {} if config is None else {'base': f'./{config.name}'}
-        suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, **base)
+        suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, crops=crops, **base)
     title = report.stem if config is None else f'{config.stem}, {split}'
     return PageSource(scan, title, suggestion, None if job is None else job.reader, crops, run)

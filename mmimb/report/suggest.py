@@ -5,61 +5,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..scan.crops import CropCounts
 from ..scan.findings import ERROR, FINDINGS
 from ..stats import ClassStats
-from ..stats.imbalance import Derived, class_labels, derive
+from ..stats.imbalance import RARE_IMAGES, Derived, class_labels, derive
+from .evidence import nearest
 
-MILD, STRONG = 20, 100  # imbalance ratios
+EVEN = 20  # imbalance ratio below which weights are not worth it
 NAMED = 4
 EVALUATORS = ('val_evaluator', 'test_evaluator')
-SAMPLER = 'RepeatFactorSampler'
+CHILD = 'my_child_config.py'
 USUAL: Mapping[str, Any] = {  # assumed of a base config that is not known
-    'model': {'decode_head': {'loss_decode': {}}}, 'train_dataloader': {'sampler': {}},
-    'val_evaluator': {}, 'test_evaluator': {}}
+    'model': {'decode_head': {'loss_decode': {}}}, 'val_evaluator': {}, 'test_evaluator': {}}
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A child config and why.
+    """A child config, what to run with it, and why.
 
     Args:
         config: Its text, which names its base and the report.
         loss: The suggested ``loss_decode`` with ``stats`` as a path.
+        commands: Training, and the tuning of the decision.
         reasons: Sentences on what was chosen, then on what no setting can mend.
     """
 
     config: str
     loss: Mapping[str, Any]
+    commands: tuple[str, ...]
     reasons: tuple[str, ...]
 
 
 def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/my/stats.json', *,
-            cfg: Mapping[str, Any] | None = None) -> Suggestion:
-    """Choose loss, weights and sampler.
+            cfg: Mapping[str, Any] | None = None, crops: CropCounts | None = None) -> Suggestion:
+    """Choose loss and weights, and say how to go on.
 
     Args:
         stats: The counts.
         base: The config to build on, as the new one names it.
         report: Where the scanner's report lies, as training will open it.
-        cfg: The base itself, whose heads get the loss; without, one head and training by iterations are taken for granted.
+        cfg: The base itself, whose heads get the loss; without, one head is taken for granted.
+        crops: What batches hold, if it was counted.
     """
     cfg = USUAL if cfg is None else cfg
     found = derive(stats)
-    loss, reason = _loss(found, report)
-    reasons = [reason]
+    loss, reasons = _loss(found, stats.num_classes, report)
     lines, left = _heads(loss, cfg.get('model') or {})
-    reasons += left
-    sampler = []
-    if found.rare_images:
-        sampler = [f'train_dataloader = dict(sampler={_sampler(cfg)})']
-        reasons.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): the '
-                       'sampler shows those images more often, for a loss cannot use what the batch does not hold.')
-    reasons += _limits(stats, found)
+    reasons += [*left, *_split(cfg), *_seldom(stats, found, crops), *_limits(stats, found)]
     weight = loss.get('class_weight')
-    text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines, *sampler,
+    text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines,
             *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
               is not None)]
-    return Suggestion('\n'.join(text) + '\n', loss, tuple(reasons))
+    commands = (f'python tools/train.py {CHILD}', f'python tools/tune_offsets.py {CHILD} CHECKPOINT --out tuned.pth')
+    return Suggestion('\n'.join(text) + '\n', loss, commands, tuple(reasons))
 
 
 def fix_first(audit: Mapping[str, Any]) -> list[str]:
@@ -68,19 +66,20 @@ def fix_first(audit: Mapping[str, Any]) -> list[str]:
             for name, entry in audit.items() if entry['severity'] == ERROR]
 
 
-def _loss(found: Derived, report: str) -> tuple[dict[str, Any], str]:
+def _loss(found: Derived, classes: int, report: str) -> tuple[dict[str, Any], list[str]]:
     ratio = f'The imbalance ratio is {found.ratio:,.0f} : 1'
-    if found.ratio < MILD:
-        return {'type': 'mmimb.CrossEntropyLoss'}, (
-            f'{ratio}, below {MILD}: plain cross-entropy is enough, and weights would cost precision on frequent classes.')
-    if found.ratio < STRONG:
-        weight = {'type': 'mmimb.InverseFrequency', 'stats': report, 'power': 0.5}
-        return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, (
-            f'{ratio}, between {MILD} and {STRONG}: the root of the inverse frequency gives weights that differ by a '
-            f'factor of {found.ratio ** 0.5:.0f}, enough to matter and too little to make training noisy.')
-    return {'type': 'mmimb.LogitAdjustmentLoss', 'stats': report}, (
-        f'{ratio}, at least {STRONG}: weights that far apart multiply label noise and make training unsteady; logit adjustment '
-        'moves the decision towards rare classes by an offset instead.')
+    if found.ratio < EVEN:
+        return {'type': 'mmimb.CrossEntropyLoss'}, [
+            f'{ratio}, below {EVEN}: plain cross-entropy. Nothing so even was measured; the tuning after training changes '
+            'nothing where there is nothing to gain.']
+    weight = {'type': 'mmimb.InverseFrequency', 'stats': report, 'power': 0.5}
+    reasons = [f'{ratio}, at least {EVEN}: weights by the root of the inverse frequency, which differ by a factor of '
+               f'{found.ratio ** 0.5:.0f}, make the network learn rare classes; offsets, tuned on held-out images, then take '
+               'back the precision that weights cost.']
+    evidence = nearest(found.ratio, classes)
+    if evidence is not None:
+        reasons.append(f'Measured against cross-entropy where ratio and number of classes are nearest: {evidence}')
+    return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, reasons
 
 
 def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -112,6 +111,33 @@ def _call(values: Mapping[str, Any], *, delete: bool = False) -> str:
     return f'dict({", ".join(["_delete_=True"] * delete + shown)})'
 
 
+def _split(cfg: Mapping[str, Any]) -> list[str]:
+    """Return a sentence if the images to tune on are those that are reported, as in most configs of MMSegmentation."""
+    val, test = ((cfg.get(f'{name}_dataloader') or {}).get('dataset') for name in ('val', 'test'))
+    if val is None or val != test:
+        return []
+    return ['`val_dataloader` and `test_dataloader` hold the same images: tune on others (`--split`), or the scores that you '
+            'report are too good.']
+
+
+def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None) -> list[str]:
+    """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it."""
+    notes = []
+    if found.rare_images:
+        notes.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): if the IoU '
+                     'stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
+                     'batch does not hold. The study has not confirmed that step.')
+    if crops is not None:
+        lost = [c for c in reversed(stats.order()) if stats.pixels[c] and c not in found.rare_images
+                and crops.images[c] < RARE_IMAGES * crops.num_crops]
+        if lost:
+            names = _names(stats, [(c, f'{100 * crops.images[c] / crops.num_crops:.1f} %') for c in lost])
+            notes.append(f'{names} {_verb(lost)} in less than 5 % of the crops (share in brackets), though in more of the '
+                         'images: a crop around a rare class shows them more often (mmimb.RareClassCrop). The study has not '
+                         'confirmed that step.')
+    return notes
+
+
 def _limits(stats: ClassStats, found: Derived) -> list[str]:
     notes = []
     if found.few_images:
@@ -126,13 +152,16 @@ def _limits(stats: ClassStats, found: Derived) -> list[str]:
 
 
 def _occur(stats: ClassStats, members: Sequence[int], adverb: str = '') -> str:
-    names = [class_labels(stats)[c] + (f' ({stats.images[c]})' if stats.images and stats.images[c] else '') for c in members]
+    images = stats.images or (0,) * stats.num_classes
+    return f'{_names(stats, [(c, str(images[c] or "")) for c in members])} {adverb}{_verb(members)}'
+
+
+def _names(stats: ClassStats, members: Sequence[tuple[int, str]]) -> str:
+    """Return the first names, each with its number in brackets, and how many are left."""
+    names = [class_labels(stats)[c] + (f' ({number})' if number else '') for c, number in members]
     more = f' and {len(names) - NAMED} more' if len(names) > NAMED else ''
-    return f'{", ".join(names[:NAMED])}{more} {adverb}{"occur" if len(names) > 1 else "occurs"}'
+    return f'{", ".join(names[:NAMED])}{more}'
 
 
-def _sampler(cfg: Mapping[str, Any]) -> str:
-    loop = cfg.get('train_cfg') or {}
-    epochs = loop.get('by_epoch') or 'Epoch' in str(loop.get('type', ''))
-    values = {'type': f'mmimb.{SAMPLER}', 'stats': None, **({'infinite': False} if epochs else {})}
-    return _call(values, delete='sampler' in (cfg.get('train_dataloader') or {}))
+def _verb(members: Sequence[int]) -> str:
+    return 'occur' if len(members) > 1 else 'occurs'

@@ -14,7 +14,7 @@ from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
 from .page import PageSource
 from .schemes import Scheme, all_schemes
-from .suggest import Suggestion, fix_first
+from .suggest import CHILD, Suggestion, fix_first
 from .svg import percent
 
 CAPITAL = re.compile(r'(?<=[a-z])(?=[A-Z])')
@@ -113,6 +113,7 @@ def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Sugg
     if errors:
         return [*lines, '', 'fix these first, then scan again for a config to start from:', '',
                 *(f'    {line}' for line in errors)]
-    lines += ['', 'a config to start from, to be compared with cross-entropy over several seeds:', '']
+    lines += ['', f'a config to start from ({CHILD}), to be compared with cross-entropy over several seeds:', '']
     lines += [f'    {line}' for line in suggestion.config.splitlines()]
-    return [*lines, '', *suggestion.reasons]
+    lines += ['', *suggestion.reasons, '', 'then:', '', *(f'    {line}' for line in suggestion.commands)]
+    return lines

@@ -131,7 +131,9 @@ def _reduce_zero_label(part: Part, pixels: Array) -> Iterator[Entry]:
     labels = int(part.records.counted.sum())
     zeros = f'value 0 is in {images[0]} labels ({100 * count[0] / max(count.sum(), 1):.1f} % of the pixels)'
     lossy = sum(problem.finding == 'lossy_label' for problem in part.records.problems)
-    beyond = classes < 255 and classes != ignored and 2 * images[classes] > labels and 2 * lossy < labels  # no stray values
+    most = 2 * images[classes] > labels if classes < 255 else False
+    without_0 = classes < 255 and images[classes] > 1 and 20 * images[0] < labels  # the last class may be rare
+    beyond = classes != ignored and (most or without_0) and 2 * lossy < labels  # no stray values
     if not setting and beyond:
         yield None, (f'is False, but the labels hold values up to {classes} ({images[classes]} labels, {count[classes]} '
                      f'pixels) where the last of {classes} classes is {classes - 1}, and {zeros}: '

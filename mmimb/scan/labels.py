@@ -6,12 +6,14 @@ images. A transform of another package is run, unless its labels have another sh
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..files import require_regular
 from ..stats.npz import Array
 from .seeds import kept_random_state, set_seeds
 from .sources import flat, is_label_loader, is_plain, label_loaders
@@ -50,6 +52,7 @@ class LabelChain:
         Raises:
             Exception: Whatever a transform raises.
         """
+        require_regular_files(info)
         with kept_random_state():
             set_seeds(*seeds)
             for step in self.steps:
@@ -57,6 +60,17 @@ class LabelChain:
                 if info is None:
                     return None
         return packed_labels(info)
+
+
+def require_regular_files(info: Any) -> None:
+    """Raise an ``OSError`` if the image or the label of an entry is a pipe or a device, which a reader would wait for.
+
+    Files that are not there are left to the loaders, which may read them from elsewhere.
+    """
+    for key in ('img_path', 'seg_map_path'):
+        path = info.get(key) if isinstance(info, Mapping) else None
+        if isinstance(path, (str, os.PathLike)) and os.path.exists(path):
+            require_regular(os.fspath(path))
 
 
 def label_chain(leaf: Any) -> LabelChain:
@@ -124,8 +138,9 @@ def _probed(leaf: Any, units: Sequence[Any]) -> LabelChain:
     with kept_random_state():
         for at in sorted({*np.linspace(0, max(len(leaf) - 1, 0), PROBE_PLACES).astype(int).tolist()}):
             try:
-                labels, touched, reasons = _follow(units, leaf.get_data_info(at), at)
-            except _UnusableProbeError:
+                require_regular_files(info := leaf.get_data_info(at))
+                labels, touched, reasons = _follow(units, info, at)
+            except (_UnusableProbeError, OSError):
                 continue
             expected[at] = labels
             touching |= touched

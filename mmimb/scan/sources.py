@@ -27,7 +27,8 @@ def leaves(dataset: Any) -> list[Any]:
         return [dataset]
     if hasattr(dataset, 'datasets'):
         return [leaf for part in dataset.datasets for leaf in leaves(part)]
-    return leaves(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+    inner = getattr(dataset, 'dataset', None)
+    return leaves(inner) if hasattr(inner, '__getitem__') and not isinstance(inner, (str, dict)) else [dataset]
 
 
 @dataclass(frozen=True)

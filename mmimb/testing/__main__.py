@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.errors import one_line_errors
+from ..engine.process import run_tool
 from ..nodes import loss_decodes
 from ..stack import require_stack
 
@@ -25,7 +27,7 @@ def main() -> int:
     parser.add_argument('--num-classes', type=int, default=4, help='channels of the logits for a type (default 4)')
     parser.add_argument('--markdown', action='store_true', help='print one table of all losses, for a document')
     args = parser.parse_args()
-    try:
+    with one_line_errors():
         os.environ.setdefault('PYTHONWARNINGS', 'ignore')  # of the processes that are asked about two ranks, too
         warnings.filterwarnings('ignore')
         logging.getLogger('torch._subclasses.fake_tensor').setLevel(logging.CRITICAL)
@@ -37,10 +39,6 @@ def main() -> int:
         broken = sum([_report(title, loss, count) for title, loss, count in losses])
         if not losses:
             raise ValueError(f'`loss` must be a type or a config with loss_decode entries, got {", ".join(args.loss)}')
-    except (ImportError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        sys.stderr.write(f'error: {text}\n')
-        return 2
     return 1 if broken else 0
 
 
@@ -48,9 +46,9 @@ def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
     if not source.endswith('.py'):
         yield source, source, num_classes
         return
-    from mmengine.config import Config
+    from ..engine.config import read_config
     seen = []
-    for place, head, loss in loss_decodes(Config.fromfile(source).get('model')):
+    for place, head, loss in loss_decodes(read_config(source, required=('model', )).model):
         plain = dict(loss)
         if plain in seen:
             continue
@@ -83,4 +81,4 @@ def _report(title: str, loss: Any, num_classes: int) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

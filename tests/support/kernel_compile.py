@@ -19,6 +19,7 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 from mmimb import kernels
+from mmimb.functional.resizing import Resizing
 
 TARGETS = (80, 90)
 TOOL = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
@@ -87,6 +88,9 @@ def main() -> None:
     call('cross_entropy', False, (2, 21, 16, 16, 512, 512), torch.float32)
     call('squared_error', False, (2, 21, 1, 1, 512, 512), torch.float32)
     call('binary_cross_entropy', False, (2, 1, 32, 32, 1, 128), torch.float32)
+    for size, resizing in ((ade, Resizing((512, 512))), (ade, Resizing((512, 512), then=(600, 700))),
+                           ((1, 1024, 2048, 2048), Resizing((2048, 4096)))):
+        kernels.resized_argmax(torch.empty(size[:4], dtype=torch.bfloat16, device='meta'), resizing)
     for source, warps, wide in launches.values():
         for target in TARGETS:
             binary = triton.compile(source, target=GPUTarget('cuda', target, 32), options={'num_warps': warps})

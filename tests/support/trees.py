@@ -106,7 +106,7 @@ def _flat(root: Path, size: tuple[int, int], rng: np.random.Generator, ids: list
 
 def demo(root: Path) -> Path:
     """A few images of the real generator."""
-    make_demo_dataset(root, train=6, val=2)
+    make_demo_dataset(root, train=6, val=2, test=2)
     return root
 
 

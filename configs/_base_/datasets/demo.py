@@ -47,7 +47,16 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
         pipeline=test_pipeline))
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images/test', seg_map_path='annotations/test'),
+        pipeline=test_pipeline))
 
 # Head, medium and tail classes by their frequency in training; first: python tools/scan_dataset.py CONFIG --out <this file>
 val_evaluator = dict(type='mmimb.LongTailIoUMetric', stats='data/demo/stats.json')

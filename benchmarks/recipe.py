@@ -1,0 +1,132 @@
+#!/usr/bin/env python
+"""Bring the study's figures to where users meet the recipe: mmimb/report/evidence.json (the scanner) and README.md.
+
+  python benchmarks/recipe.py                        # after new lines in benchmarks/study/results
+  python benchmarks/recipe.py --reports WORK/half    # also counts of the datasets: DATASET/stats.json, as the study has them
+"""
+# ruff: noqa: E402  (the folders of the study and of the repository come first)
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE / 'study'), str(HERE), str(ROOT)]
+
+import numpy as np
+from paired import over_seeds
+from store import read_rows
+from tables import NAMES, REFERENCE, summarise
+
+from mmimb.stats import ClassStats
+from mmimb.stats.imbalance import derive
+
+EVIDENCE = ROOT / 'mmimb/report/evidence.json'
+BEGIN, END = '<!-- recipe:begin -->', '<!-- recipe:end -->'
+RECIPE = ('ce-if0.5', 'offsets-mIoU')
+WAYS = {  # arm and decision, as README.md calls them
+    REFERENCE: 'cross-entropy',
+    ('ce', 'offsets-mIoU'): 'cross-entropy, offsets tuned',
+    ('ce-if0.5', 'argmax'): 'root weights',
+    RECIPE: '**root weights, offsets tuned**',
+    ('ce-lovasz0.5', 'argmax'): 'cross-entropy and Lovász, half each',
+    ('ce-lovasz0.5', 'offsets-mIoU'): 'the same, offsets tuned',
+    ('la0.5', 'argmax'): '`LogitAdjustmentLoss(tau=0.5)`',
+    ('difficulty', 'argmax'): 'difficulty-balanced weights',
+    ('mse', 'argmax'): '`OutlyingMSELoss`',
+    ('mse', 'offsets-mIoU'): 'the same, offsets tuned',
+}
+Row = Mapping[str, str]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--results', type=Path, default=HERE / 'study/results', help='default: %(default)s')
+    parser.add_argument('--reports', type=Path, metavar='DIR', help='reports of the scanner on the fit splits')
+    args = parser.parse_args()
+    facts = read_facts(args.reports) if args.reports else json.loads(EVIDENCE.read_text(encoding='utf-8'))['datasets']
+    rows = {name: test_rows(args.results, name) for name in NAMES}
+    datasets = {name: {**{key: facts[name][key] for key in ('title', 'classes', 'ratio')}, **evidence(rows[name])}
+                for name in NAMES}
+    content = {'arm': RECIPE[0], 'datasets': datasets}
+    EVIDENCE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
+    text = table(rows, boot)
+    readme = ROOT / 'README.md'
+    old = readme.read_text(encoding='utf-8')
+    readme.write_text(re.sub(f'{BEGIN}.*{END}', lambda _: f'{BEGIN}\n{text}\n{END}', old, flags=re.S), encoding='utf-8')
+    print(text)
+    return 0
+
+
+def read_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return name, number of classes and imbalance ratio of the datasets from their reports."""
+    facts = {}
+    for name, title in NAMES.items():
+        stats = ClassStats.load(folder / name / 'stats.json')
+        facts[name] = {'title': title, 'classes': stats.num_classes, 'ratio': round(derive(stats).ratio, 1)}
+    return facts
+
+
+def test_rows(results: Path, name: str) -> list[Row]:
+    """Return the confirming runs of a dataset with a frozen encoder, which have test scores."""
+    return [row for row in read_rows(results / f'frozen_{name}.csv') if row['stage'] == 'confirm' and row.get('test_mIoU')]
+
+
+def evidence(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the recipe against cross-entropy over the seeds that both have: what evidence.json says of a dataset.
+
+    While fewer runs are tuned than trained, it is the training half of the recipe that is told, with the decision ``argmax``.
+    """
+    runs = {way: {int(r['seed']): r for r in rows if (r['arm'], r['decision']) == way}
+            for way in (REFERENCE, (RECIPE[0], 'argmax'), RECIPE)}
+    reference = runs.pop(REFERENCE)
+    way = max(reversed(runs), key=lambda way: len(set(runs[way]) & set(reference)))
+    seeds = sorted(set(runs[way]) & set(reference))
+    found: dict[str, Any] = {'decision': way[1], 'seeds': seeds}
+    for key in ('mIoU', 'tail') if seeds else ():
+        before, after = ({s: float(run[s][f'test_{key}']) for s in seeds} for run in (reference, runs[way]))
+        gain = over_seeds(after, before)
+        bounds = [None if np.isnan(x) else round(x, 2) for x in (gain.low, gain.high)]
+        found[key] = {'before': round(np.mean(list(before.values())), 2), 'after': round(np.mean(list(after.values())), 2),
+                      'low': bounds[0], 'high': bounds[1]}
+    return found
+
+
+def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[tuple[str, str, str], Row]) -> str:
+    """Return the table of README.md: ways by datasets, cross-entropy in percent, the others as differences from it."""
+    lines = {name: {(x['arm'], x['decision']): x for x in summarise(rows[name], 'test', boot)} for name in NAMES}
+    head, second = ['trained and decided', 'arm'], []
+    for name, title in NAMES.items():
+        seeds = lines[name][REFERENCE]['seeds'] if REFERENCE in lines[name] else '0'
+        head += [f'{title} (n = {seeds}): mIoU', 'tail']
+    for (arm, decision), called in WAYS.items():
+        cells = [called, f'`{arm}`' + ('' if decision == 'argmax' else ' + offsets')]
+        for name in NAMES:
+            cells += _cells(lines[name].get((arm, decision)), lines[name].get(REFERENCE))
+        second.append(cells)
+    return '\n'.join(f'| {" | ".join(row)} |' for row in [head, ['---'] * len(head), *second])
+
+
+def _cells(line: Row | None, reference: Row | None) -> list[str]:
+    if line is None or reference is None:
+        return ['–', '–']
+    cells = []
+    for key in ('mIoU', 'tail'):
+        if line is reference:
+            cells.append(line[key] + (f' ± {line[f"{key}_sd"]}' if line[f'{key}_sd'] else ''))
+            continue
+        gain = re.sub(r' \(\+?nan.*', '', line[f'{key}_gain'])
+        gain = f'**{gain}**' if line[f'{key}_verdict'] == 'better' else gain
+        cells.append(gain + (f', n = {line["seeds"]}' if line['seeds'] != reference['seeds'] else ''))
+    return cells
+
+
+if __name__ == '__main__':
+    sys.exit(main())

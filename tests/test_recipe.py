@@ -1,0 +1,106 @@
+"""One recipe, the same everywhere: the figures of the scanner and of README.md follow from the study's results."""
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from scipy import stats as student
+
+from mmimb.report import evidence, suggest
+from mmimb.stats import ClassStats
+
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+QUICKSTART = (ROOT / 'tools/quickstart.sh').read_text(encoding='utf-8')
+EVIDENCE = json.loads((ROOT / 'mmimb/report/evidence.json').read_text(encoding='utf-8'))
+
+
+def scores(name: str, arm: str, decision: str, key: str, seeds: list[int]) -> np.ndarray:
+    """Return the test scores of the confirming runs, read from the lines of the results alone."""
+    head, *lines = (ROOT / f'benchmarks/study/results/frozen_{name}.csv').read_text(encoding='utf-8').splitlines()
+    rows = [dict(zip(head.split(','), line.split(','), strict=True)) for line in lines]
+    found = {int(r['seed']): float(r[f'test_{key}']) for r in rows
+             if (r['stage'], r['arm'], r['decision']) == ('confirm', arm, decision) and r[f'test_{key}']}
+    return np.array([found[seed] for seed in seeds])
+
+
+@pytest.mark.parametrize('name', EVIDENCE['datasets'])
+@pytest.mark.parametrize('key', ['mIoU', 'tail'])
+def test_the_evidence_is_what_was_measured(name: str, key: str) -> None:
+    entry = EVIDENCE['datasets'][name]
+    if not entry['seeds']:
+        assert key not in entry
+        return
+    before = scores(name, 'ce', 'argmax', key, entry['seeds'])
+    after = scores(name, EVIDENCE['arm'], entry['decision'], key, entry['seeds'])
+    assert (entry[key]['before'], entry[key]['after']) == pytest.approx((before.mean(), after.mean()), abs=0.006)
+    if len(before) == 1:
+        assert entry[key]['low'] is entry[key]['high'] is None
+        return
+    gain = after - before
+    half = student.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** .5
+    assert (entry[key]['low'], entry[key]['high']) == pytest.approx((gain.mean() - half, gain.mean() + half), abs=0.006)
+
+
+def test_the_table_of_the_readme_has_these_figures() -> None:
+    head, _, *rows = [[cell.strip() for cell in line.strip('|').split('|')]
+                      for line in README.split('<!-- recipe:begin -->')[1].split('<!-- recipe:end -->')[0].strip().splitlines()]
+    found = {row[1]: row for row in rows}
+    for place, entry in enumerate(EVIDENCE['datasets'].values()):
+        arm = f"`{EVIDENCE['arm']}`" + ('' if entry['decision'] == 'argmax' else ' + offsets')
+        shown = found[arm][2 + 2 * place:4 + 2 * place]
+        assert head[2 + 2 * place].startswith(entry['title'])
+        for cell, key in zip(shown, ('mIoU', 'tail'), strict=True):
+            number = re.match(r'\**([+-][\d.]+)', cell)
+            assert (number is not None) == bool(entry['seeds'])
+            if number:
+                assert float(number[1]) == pytest.approx(entry[key]['after'] - entry[key]['before'], abs=0.06)
+
+
+def test_the_program_writes_these_figures(tmp_path: Path) -> None:
+    """From a copy of two seeds: their means, an interval, and what the scanner says of it."""
+    lines = ['stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
+    for seed, (ce, recipe) in enumerate([(50, 53), (51, 52)]):
+        lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
+                  f'confirm,ce-if0.5,offsets-mIoU,{seed},camvid,9,{recipe},14,1,1']
+    lines += ['confirm,ce-if0.5,argmax,0,camvid,9,49,11,1,1']
+    (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'screen,ce,argmax,7,camvid,9,,,,']) + '\n')
+    code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
+            'rows = {name: recipe.test_rows(Path(sys.argv[1]), name) for name in recipe.NAMES}\n'
+            'trained = [row for row in rows["camvid"] if row["decision"] == "argmax"]\n'
+            'print(json.dumps([*map(recipe.evidence, (rows["camvid"], trained, rows["ccp"])), recipe.table(rows, {})]))')
+    run = subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True)
+    camvid, half, ccp, table = json.loads(run.stdout)
+    assert camvid == {'decision': 'offsets-mIoU', 'seeds': [0, 1],
+                      'mIoU': {'before': 50.5, 'after': 52.5, 'low': -10.71, 'high': 14.71},
+                      'tail': {'before': 10.0, 'after': 14.0, 'low': 4.0, 'high': 4.0}}
+    assert ccp['seeds'] == []
+    assert (half['decision'], half['seeds']) == ('argmax', [0]), 'one is trained and none is tuned'
+    assert half['mIoU'] == {'before': 50.0, 'after': 49.0, 'low': None, 'high': None}
+    assert '| +2.0 (-10.7 to +14.7) | +4.0 (+4.0 to +4.0) | – |' in table
+    assert '| `ce` | 50.5 ± 0.7 | 10.0 ± 0.0 | –' in table
+
+
+def test_the_same_recipe_everywhere() -> None:
+    weight, = re.findall(r'weight = (dict\(.*\))', suggest(ClassStats((10 ** 6, 10))).config)
+    call = weight.replace('stats=stats', "stats='data/my/stats.json'")
+    assert f'weight = {call}\n' in README
+    assert f'weight = {call}\n' in (ROOT / 'docs/losses.md').read_text(encoding='utf-8')
+    for path in (ROOT / 'configs').glob('*/*_ce-root.py'):
+        stats, = re.findall(r'--out (\S+)', path.read_text(encoding='utf-8'))
+        assert f"weight = {weight.replace('stats=stats', f'stats={stats!r}')}\n" in path.read_text(encoding='utf-8')
+    assert 'tools/tune_offsets.py configs/demo/fast-scnn_demo_ce-root.py' in QUICKSTART
+    assert all(entry.title in README for entry in evidence.measured())
+
+
+def test_quickstart_names_what_is_there() -> None:
+    subprocess.run(['bash', '-n', ROOT / 'tools/quickstart.sh'], check=True)
+    for name in re.findall(r'(?:tools|configs)/[\w/.-]+\.(?:py|sh)', QUICKSTART):
+        assert 'NAME' in name or (ROOT / name).is_file(), name
+    for name in re.findall(r'^(?:train|measure) ([a-z-]+) ', QUICKSTART, re.M):
+        assert (ROOT / f'configs/demo/fast-scnn_demo_{name}.py').is_file()
