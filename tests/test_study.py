@@ -24,6 +24,7 @@ import run as study_run
 import scoring
 import store
 import tables
+import tune
 from arms import ARMS
 from encoder import CHANNELS, STRIDES
 from sets import SETS, StudySet, tail_classes
@@ -316,3 +317,8 @@ def test_tables(tmp_path, monkeypatch, capsys) -> None:
     assert 'old' not in text
     summary = store.read_rows(results / 'summary.csv')
     assert [(r['arm'], r['mIoU_verdict'], r['tail_verdict']) for r in summary] == [('ce', '', ''), ('ce-if0.5', 'better', '')]
+
+
+def test_a_share_of_the_prior() -> None:
+    found = tune.prior_offsets([90, 10, 0], 0.5)
+    assert found == pytest.approx([0.5 * np.log(0.9), 0.5 * np.log(0.1), 0.5 * np.log(0.1)])

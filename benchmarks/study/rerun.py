@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Run one line of the results again from scratch, encoder included, and compare.
+"""Run one line of the results again and compare; from scratch, encoder included, in a new work folder.
 
   python benchmarks/study/rerun.py --data DATA --work-dir NEW --dataset camvid --arm ce-if0.5 --seed 10
 
-NEW must be a folder that is not there yet. On the machine and versions of the line the figures are equal; elsewhere rounding
-differs, and training magnifies it: the tolerance is that of --tolerance, in percent points of mIoU and of the tail.
+NEW is a folder without this run; features that are there are used. On the machine and versions of the line the figures are
+equal; elsewhere rounding differs, and training magnifies it: --tolerance is in percent points of mIoU and of the tail.
 """
 # ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
@@ -26,7 +26,7 @@ from store import Job, read_rows
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', help='folder of the datasets; default: the environment variable MMIMB_STUDY_DATA')
-    parser.add_argument('--work-dir', type=Path, required=True, help='a new folder')
+    parser.add_argument('--work-dir', type=Path, required=True, help='for features and the run, outside the repository')
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
     parser.add_argument('--dataset', required=True)
     parser.add_argument('--arm', required=True)
@@ -34,13 +34,13 @@ def main() -> int:
     parser.add_argument('--tolerance', type=float, default=1.0, help='in percent points; default: %(default)s')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     args = parser.parse_args()
-    if args.work_dir.exists():
-        parser.error(f'--work-dir must be a new folder, got {args.work_dir}')
     old = wanted_row(args.results, args.dataset, args.arm, args.seed)
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     job = Job(args.dataset, args.arm, args.seed, old['stage'], old['size'])
-    job.folder(args.work_dir).mkdir(parents=True)
+    if job.done(args.work_dir):
+        parser.error(f'--work-dir must be a folder without this run, got {args.work_dir}')
+    job.folder(args.work_dir).mkdir(parents=True, exist_ok=True)
     run_job(job, data_root(args.data), args.work_dir, args.work_dir, args.device)
     new = wanted_row(args.work_dir, args.dataset, args.arm, args.seed)
     worst = 0.0

@@ -82,7 +82,7 @@ def summarise(rows: Iterable[Mapping[str, str]], split: str, boot: Mapping[tuple
             line[f'{key}_verdict'] = verdict(gain, boot.get((line['dataset'], arm, decision)) if split == 'test' else None, key)
         seconds = [float(r['train_seconds']) for r in runs.values() if r.get('train_seconds')]
         lines.append({**line, 'train_seconds': f'{np.median(seconds):.0f}' if seconds else ''})
-    return sorted(lines, key=lambda x: (x['arm'] != REFERENCE[0], x['decision'] != REFERENCE[1], -float(x['mIoU'])))
+    return sorted(lines, key=lambda x: ((x['arm'], x['decision']) != REFERENCE, -float(x['mIoU'])))
 
 
 def verdict(gain: Interval, boot: Mapping[str, str] | None, key: str) -> str:

@@ -2,6 +2,7 @@
 """Tune decision offsets on dev for every run that has none yet, and score them: on dev, and on test where the run has test.
 
   python benchmarks/study/tune.py --data DATA --work-dir WORK [--objective mIoU]
+  python benchmarks/study/tune.py --data DATA --work-dir WORK --prior 0.25 --arms ce-if0.5     # fixed, without tuning
 
 Nothing is trained again: heads and features are read from WORK. Each run gets another line in the results files, whose
 ``decision`` names the objective, and ``offsets-<decision>.json`` in its folder.
@@ -14,6 +15,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +32,7 @@ from sets import SETS, data_root, tail_classes
 from store import META, Job, append_row, claimed, result_row, write_json
 from torch import nn
 
-from mmimb.analysis.offsets import Tuning, tune
+from mmimb.analysis.offsets import tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
 PIXELS = 200_000  # of dev, on which offsets are tuned
@@ -42,7 +44,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, required=True, help='of run.py')
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
     parser.add_argument('--objective', default='mIoU', help='what is maximised on dev; default: %(default)s')
-    parser.add_argument('--name', help='of the decision in the results; default: offsets-OBJECTIVE')
+    parser.add_argument('--prior', type=float, metavar='P', help='no tuning: add P * log(share of the class in training)')
+    parser.add_argument('--name', help='of the decision in the results; default: offsets-OBJECTIVE or prior-P')
     parser.add_argument('--datasets', nargs='*', choices=SETS, default=list(SETS), help='default: all')
     parser.add_argument('--arms', nargs='*', choices=ARMS, default=list(ARMS), help='default: all')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
@@ -70,36 +73,49 @@ def dev_sample(head: nn.Module, features: Features, units: list[str], classes: i
     return sample
 
 
-def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> Tuning:
-    """Tune one run and write its line."""
+def prior_offsets(pixels: Sequence[int], power: float) -> np.ndarray:
+    """Return ``power * log(share)`` of each class, in float64; one that does not occur has the smallest share that does."""
+    counts = np.asarray(pixels, np.float64)
+    return power * np.log(np.where(counts > 0, counts, counts[counts > 0].min()) / counts.sum())
+
+
+def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> str:
+    """Find the offsets of one run and write its line; return what was found."""
     folder, base = job.folder(args.work_dir), args.work_dir / job.size / job.dataset
     stats = ensure_stats(SETS[job.dataset], data, base / 'stats.json')
     classes, meta = stats['classes'], json.loads((folder / 'run.json').read_text(encoding='utf-8'))
     tail = [classes.index(c) for c in tail_classes(job.dataset)]
     head = load_head(job, args.work_dir, stats).to(args.device)
     parts = {split: Features(base / split) for split in ('dev', 'test')}
-    units = SETS[job.dataset].units(parts['dev'].meta['stems'], data)
-    sample = dev_sample(head, parts['dev'], units, len(classes), folder / 'dev-sample.npz', args.device)
-    found = tune(sample, args.objective, tail=tail, shares=stats['pixels'])
-    offsets, scored = torch.from_numpy(found.offsets), {}
+    kept, said = {}, 'fixed'
+    if args.prior is not None:
+        offsets = prior_offsets(stats['pixels'], args.prior)
+    else:
+        units = SETS[job.dataset].units(parts['dev'].meta['stems'], data)
+        sample = dev_sample(head, parts['dev'], units, len(classes), folder / 'dev-sample.npz', args.device)
+        found = tune(sample, args.objective, tail=tail, shares=stats['pixels'])
+        offsets, said = found.offsets, (f'{found.family}, expected gain on dev {found.gain:.2f} ({found.interval[0]:.2f} to '
+                                        f'{found.interval[1]:.2f})')
+        kept = {'family': found.family, 'tau': found.tau, 'strength': found.strength, 'gain': found.gain,
+                'interval': found.interval, 'before': found.before, 'after': found.after,
+                'candidates': [[c.name, c.gain, *c.interval] for c in found.candidates]}
+    scored = {}
     for split in ('dev', 'test') if (folder / 'test.npz').is_file() else ('dev', ):
-        counts = count_all(head, parts[split], len(classes), args.device, offsets)
+        counts = count_all(head, parts[split], len(classes), args.device, torch.from_numpy(offsets))
         np.savez_compressed(folder / f'{split}-{name}.npz', counts=counts)
         scored[split] = figures(counts, tail)
     meta = {k: v for k, v in meta.items() if k in META}
     append_row(args.results / f'{job.regime}_{job.dataset}.csv', result_row(job, name, meta, classes, scored))
-    write_json(folder / f'offsets-{name}.json', {
-        'offsets': found.offsets.tolist(), 'family': found.family, 'tau': found.tau, 'strength': found.strength,
-        'gain': found.gain, 'interval': found.interval, 'before': found.before, 'after': found.after,
-        'candidates': [[c.name, c.gain, *c.interval] for c in found.candidates]})
-    return found
+    write_json(folder / f'offsets-{name}.json', {'offsets': offsets.tolist(), **kept})
+    return said
 
 
 def main() -> int:
     args = parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    data, name = data_root(args.data), args.name or f'offsets-{args.objective}'
+    data = data_root(args.data)
+    name = args.name or (f'offsets-{args.objective}' if args.prior is None else f'prior-{args.prior:g}')
     while True:
         for path in sorted(args.work_dir.glob('runs/*/*/*/*/run.json'), key=lambda p: p.stat().st_mtime):
             saved = json.loads(path.read_text(encoding='utf-8'))
@@ -108,9 +124,8 @@ def main() -> int:
                 wanted = job.dataset in args.datasets and job.arm in args.arms
                 if not mine or not wanted or (path.parent / f'offsets-{name}.json').is_file():
                     continue
-                found = tune_job(job, data, args, name)
-                print(f'{time.strftime("%H:%M:%S")} {job.dataset} {job.arm} seed {job.seed}: {found.family}, expected gain on '
-                      f'dev {found.gain:.2f} ({found.interval[0]:.2f} to {found.interval[1]:.2f})', flush=True)
+                said = tune_job(job, data, args, name)
+                print(f'{time.strftime("%H:%M:%S")} {job.dataset} {job.arm} seed {job.seed}: {said}', flush=True)
         if not args.watch:
             return 0
         time.sleep(30)
