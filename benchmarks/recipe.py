@@ -35,6 +35,7 @@ WAYS = {  # arm and decision, as README.md calls them
     ('ce', 'offsets-mIoU'): 'cross-entropy, offsets tuned',
     ('ce-if0.5', 'argmax'): 'root weights',
     RECIPE: '**root weights, offsets tuned**',
+    ('ce-if0.5', 'prior-0.25'): '**root weights, half taken back**',
     ('ce-lovasz0.5', 'argmax'): 'cross-entropy and Lovász, half each',
     ('ce-lovasz0.5', 'offsets-mIoU'): 'the same, offsets tuned',
     ('la0.5', 'argmax'): '`LogitAdjustmentLoss(tau=0.5)`',
@@ -42,6 +43,7 @@ WAYS = {  # arm and decision, as README.md calls them
     ('mse', 'argmax'): '`OutlyingMSELoss`',
     ('mse', 'offsets-mIoU'): 'the same, offsets tuned',
 }
+DECISIONS = {'argmax': '', 'prior-0.25': ', TAU -0.25'}
 Row = Mapping[str, str]
 
 
@@ -107,7 +109,7 @@ def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[tuple[str, str, str],
         seeds = lines[name][REFERENCE]['seeds'] if REFERENCE in lines[name] else '0'
         head += [f'{title} (n = {seeds}): mIoU', 'tail']
     for (arm, decision), called in WAYS.items():
-        cells = [called, f'`{arm}`' + ('' if decision == 'argmax' else ' + offsets')]
+        cells = [called, f'`{arm}`' + DECISIONS.get(decision, ' + offsets')]
         for name in NAMES:
             cells += _cells(lines[name].get((arm, decision)), lines[name].get(REFERENCE))
         second.append(cells)
