@@ -94,6 +94,8 @@ class SlowLoad(LoadAnnotations):
     def transform(self, results):
         open('reading', 'w').close()
         time.sleep(60)
+
+SlowLoad.__module__ = 'mmseg.slow_load'  # a transform of another package is tried before anything is read
 '''
 
 
