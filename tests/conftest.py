@@ -1,6 +1,7 @@
 """Shared by all tests: one thread per torch call, where CamVid lies, and what the repository root is."""
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,3 +32,4 @@ def own_environment() -> Iterator[None]:
     for name in set(os.environ) - set(before):
         del os.environ[name]
     os.environ.update(before)
+    logging.disable(logging.NOTSET)  # the programs of the study switch messages off

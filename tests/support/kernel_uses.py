@@ -12,7 +12,7 @@ from mmimb.dispatch import Upsample, implementation
 from mmimb.kernels import elementwise
 from support.kernel_cases import DEVICE, FORMULAS, both, chosen, inputs
 
-MAPS = [case for case in CASES if not MODELS.build(dict(case.cfg)).obstacle]
+MAPS = [case for case in CASES if case.has_map and not MODELS.build(dict(case.cfg)).obstacle]
 
 
 @pytest.mark.parametrize('mode', ['fused', 'auto'] if DEVICE == 'cuda' else ['fused'])
