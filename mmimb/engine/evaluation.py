@@ -12,6 +12,7 @@ from typing import Any
 from ..files import check_writable, write_files
 from ..scan.sources import dataset_classes
 from ..stack import require_stack
+from .check_heads import check_parts
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
@@ -80,6 +81,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
+    check_parts(cfg)
     check_datasets(cfg, 'test')
     check_evaluators(cfg, 'test')
     content: dict[str, Any] = {}
