@@ -26,6 +26,7 @@ from mmimb.stats import ClassStats
 NOT_HEADS = {'KernelUpdateHead', 'KernelUpdator'}  # parts of K-Net
 REST = '''
 val_dataloader['dataset']['indices'] = 2
+train_dataloader['dataset']['serialize_data'] = val_dataloader['dataset']['serialize_data'] = False  # a collection takes a second
 train_dataloader['dataset']['pipeline'] = [*load[:2], {edges}load[2]]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
 param_scheduler = None

@@ -140,6 +140,8 @@ def _backbone(cfg: ConfigDict) -> Mapping[str, Any]:
                 'strides': [strides[i] for i in taken]}
     if cfg.type == 'UNet':
         return {'type': 'PoolingBackbone', 'channels': [1024, 512, 256, 128, 64], 'strides': [16, 8, 4, 2, 1]}
+    if cfg.type == 'MobileNetV3':  # LRASPP pools 49 x 49 features
+        return {'type': 'PoolingBackbone', 'channels': [16, 24, 960], 'strides': [1, 1, 1]}
     if cfg.type == 'HRNet':
         return {'type': 'PoolingBackbone', 'channels': list(cfg.extra.stage4.num_channels), 'strides': [4, 8, 16, 32]}
     if cfg.type == 'VisionTransformer' and not cfg.get('output_cls_token'):
