@@ -145,14 +145,17 @@ def test_a_loss_that_corrects_already_is_told(loss: dict, words: str) -> None:
     assert correction_notices([build(CE)]) == []
 
 
+WEIGHT = [1.0, 2.0, 3.0, 4.0]
+
+
 @pytest.mark.parametrize(('loss', 'weights'), [
-    (dict(type='mmimb.CrossEntropyLoss', class_weight=[1.0, 2.0, 3.0, 4.0]), [1, 2, 3, 4]),
-    (dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0, 3.0, 4.0]), [1, 2, 3, 4]),
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=WEIGHT), WEIGHT),
+    (dict(type='CrossEntropyLoss', class_weight=WEIGHT), WEIGHT),
     (CE, None),
-    (dict(type='CrossEntropyLoss', use_sigmoid=True, class_weight=[1.0, 2.0, 3.0, 4.0]), None),
-    (dict(type='mmimb.FocalLoss', class_weight=[1.0, 2.0, 3.0, 4.0]), None),
+    (dict(type='CrossEntropyLoss', use_sigmoid=True, class_weight=WEIGHT), None),
+    (dict(type='mmimb.FocalLoss', class_weight=WEIGHT), None),
     (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.DifficultyBalanced', num_classes=4)), None),
-    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.Deferred', weight=[1.0, 2.0, 3.0, 4.0], begin=0.8)), None),
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.Deferred', weight=WEIGHT, begin=0.8)), None),
 ])
 def test_weights_that_can_be_taken_back(loss: dict, weights: list[float] | None) -> None:
     built = build(loss)
