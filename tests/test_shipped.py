@@ -53,7 +53,7 @@ def test_an_unknown_name_tells_what_there_is(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r'there are: .*cityscapes'):
         read_config('mmimb::none.py')
     (tmp_path / 'a.py').write_text("_base_ = 'mmimb::demo/none.py'\n")
-    with pytest.raises(ValueError, match=r'`config` must be a readable config, .* \(`config` must be one that comes with mmimb'):
+    with pytest.raises(ValueError, match=r'must be a readable config, .* \(`config` must be one that comes with mmimb'):
         read_config(str(tmp_path / 'a.py'))
 
 
