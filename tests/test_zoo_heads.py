@@ -26,7 +26,9 @@ from mmimb.stats import ClassStats
 NOT_HEADS = {'KernelUpdateHead', 'KernelUpdator'}  # parts of K-Net
 REST = '''
 val_dataloader['dataset']['indices'] = 2
-train_dataloader['dataset']['serialize_data'] = val_dataloader['dataset']['serialize_data'] = False  # a collection takes a second
+for loader in (train_dataloader, val_dataloader):
+    loader['dataset']['serialize_data'] = False  # mmengine collects garbage as it serialises, which takes a second
+del loader
 train_dataloader['dataset']['pipeline'] = [*load[:2], {edges}load[2]]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1)
 param_scheduler = None
@@ -54,8 +56,9 @@ def write_base(family: Family, folder: Path, data: Path, report: Path) -> Path:
 
 def losses_in(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
     """Return the losses of a model by their names in it."""
+    inside = ('class_weight', 'scheme')
     return {name: part for name, part in module.named_modules()
-            if '.loss' in name and not any(word in name.rpartition('.loss')[2] for word in ('class_weight', 'scheme', 'cls_crit'))}
+            if '.loss' in name and not any(word in name.rpartition('.loss')[2] for word in inside)}
 
 
 @pytest.mark.parametrize('family', [family for family in FAMILIES if not family.task], ids=str)

@@ -67,9 +67,8 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
     lines += [f"model = {text_of(override(model, losses.changes))}"]
     lines += [f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS
               if cfg.get(key) is not None]
-    after = f'tune_offsets.py {CHILD} CHECKPOINT --out tuned.pth' if losses.tunable else (
-        f'test.py {CHILD} CHECKPOINT --out metrics.json')
-    commands = (f'python tools/train.py {CHILD}', f'python tools/{after}')
+    after = f'tune {CHILD} CHECKPOINT --out tuned.pth' if losses.tunable else f'test {CHILD} CHECKPOINT --out metrics.json'
+    commands = (f'mmimb train {CHILD}', f'mmimb {after}')
     return Suggestion('\n'.join(lines) + '\n', loss, commands, (*reasons, *notes))
 
 
