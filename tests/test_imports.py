@@ -28,7 +28,7 @@ ALLOWED = {
     'sampling': {'stats', 'scan', 'checks', 'weights', 'registry'},
     'engine': {'functional', 'stats', 'scan', 'analysis', 'weights', 'datasets', 'heads', 'checks', 'files', 'nodes',
                'printable', 'signals', 'workers', 'stack', 'registry'},
-    'analysis': {'printable', 'stats', 'checks'},
+    'analysis': {'printable', 'stats', 'checks', 'files'},
     'report': {'stats', 'scan', 'weights', 'checks'},
     'doctor': {'printable', 'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},
     'testing': {'stats', 'weights', 'engine', 'nodes', 'stack'},

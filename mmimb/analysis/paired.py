@@ -141,5 +141,7 @@ MEASURES: dict[str, Callable[[Counts, Counts, Counts], Counts]] = {
     'IoU': lambda hits, labelled, predicted: hits / (labelled + predicted - hits),
     'Acc': lambda hits, labelled, predicted: hits / labelled,
     'Precision': lambda hits, labelled, predicted: hits / predicted,
+    # of a class that is labelled and never predicted it is 0, for means
+    'PrecisionOrZero': lambda hits, labelled, predicted: hits / np.maximum(predicted, 1),
     'aAcc': lambda hits, labelled, predicted: hits.sum(1, keepdims=True) / labelled.sum(1, keepdims=True),
 }
