@@ -7,16 +7,17 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 
-def require_suffix(argument: str, path: str | None, suffix: str) -> None:
-    """Raise a ``ValueError`` if ``path`` is given and has another suffix."""
-    if path is not None and Path(path).suffix.lower() != suffix:
-        raise ValueError(f'`{argument}` must be a path that ends with {suffix}, got {path!r}')
+def require_suffix(argument: str, path: str | None, suffix: str | Sequence[str]) -> None:
+    """Raise a ``ValueError`` if ``path`` is given and has another suffix than this, or than one of these."""
+    suffixes = (suffix, ) if isinstance(suffix, str) else suffix
+    if path is not None and Path(path).suffix.lower() not in suffixes:
+        raise ValueError(f'`{argument}` must be a path that ends with {" or ".join(suffixes)}, got {path!r}')
 
 
 def require_regular(path: str | Path) -> None:

@@ -25,7 +25,7 @@ def load(specs: Sequence[str], *, validation: bool = False) -> Loaded:
     """Read what is to be compared.
 
     Args:
-        specs: ``NAME=FILE.json[,FILE2.json...]`` (results of tools/test.py), ``NAME=FOLDER[,...]``, or ``FOLDER``, which may
+        specs: ``NAME=FILE.json[,FILE2.json...]`` (results of `mmimb test`), ``NAME=FOLDER[,...]``, or ``FOLDER``, which may
             hold many runs: those of one config are seeds of one name then. All of these may be globs.
         validation: Compare the last validations, although tests are there.
 
@@ -68,7 +68,7 @@ def _entries(spec: str) -> Iterable[tuple[str, list[Result] | list[WorkDir]]]:
 def _expand(place: str) -> list[str]:
     found = sorted(glob.glob(place)) if not os.path.exists(place) else []
     if not found and not Path(place).is_file():
-        raise FileNotFoundError(f'`runs` must name files that tools/test.py --out has written, got {place!r} (no such file)')
+        raise FileNotFoundError(f'`runs` must name files that `mmimb test --out` has written, got {place!r} (no such file)')
     return found or [place]
 
 

@@ -38,7 +38,7 @@ class Result:
 
 
 def read_result(file: str | Path) -> Result:
-    """Read what ``tools/test.py --out`` has written.
+    """Read what ``mmimb test --out`` has written.
 
     Raises:
         ValueError: It is no such file, or its content is impossible.
@@ -48,9 +48,9 @@ def read_result(file: str | Path) -> Result:
     try:
         data = json.loads(Path(file).read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:  # JSON, UTF-8
-        raise ValueError(f'{file}: must be JSON as tools/test.py --out writes it, got {error}') from error
+        raise ValueError(f'{file}: must be JSON as `mmimb test --out` writes it, got {error}') from error
     if not isinstance(data, dict) or not isinstance(data.get('metrics'), dict):
-        raise ValueError(f'{file}: must hold `metrics` as tools/test.py --out writes them, got '
+        raise ValueError(f'{file}: must hold `metrics` as `mmimb test --out` writes them, got '
                          f'{sorted(data) if isinstance(data, dict) else type(data).__name__}')
     classes, seed = class_names(file, 'classes', data.get('classes')), data.get('seed')
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):

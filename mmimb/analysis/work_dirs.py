@@ -150,9 +150,9 @@ def _record(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ValueError(f'{path}: must be JSON as train --seeds writes it, got {error}') from error
+        raise ValueError(f'{path}: must be JSON as `mmimb train --seeds` writes it, got {error}') from error
     if not isinstance(record, dict):
-        raise ValueError(f'{path}: must be an object as train --seeds writes it, got {type(record).__name__}')
+        raise ValueError(f'{path}: must be an object as `mmimb train --seeds` writes it, got {type(record).__name__}')
     return record
 
 

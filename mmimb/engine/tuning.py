@@ -1,4 +1,4 @@
-"""What tools/tune_offsets.py does."""
+"""What `mmimb tune` does."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TuneOptions:
-    """The command line of tools/tune_offsets.py.
+    """The command line of `mmimb tune`.
 
     Args:
         config: Path of the config.
@@ -68,7 +68,7 @@ def undo_offsets(options: TuneOptions) -> None:
     check_out(options.out, options.checkpoint)
     content = load_weights(options.checkpoint, trust=options.trust_checkpoint)
     if RECORD not in content:
-        raise ValueError(f'`--undo` must be given for a checkpoint of tools/tune_offsets.py, got {options.checkpoint!r} '
+        raise ValueError(f'`--undo` must be given for a checkpoint of `mmimb tune`, got {options.checkpoint!r} '
                          'without offsets')
     write_checkpoint(options.out, without_offsets(content))
 

@@ -84,7 +84,7 @@ class ClassStats:
         """Return ``self`` if it holds all of ``names``; otherwise raise a ``ValueError`` that says which is missing."""
         for name in names:
             if getattr(self, name) is None:
-                raise ValueError(f'`stats` must hold `{name}` for this use (tools/scan_dataset.py writes all), got None')
+                raise ValueError(f'`stats` must hold `{name}` for this use (`mmimb scan` writes all), got None')
         return self
 
     def fit(self, num_classes: int, classes: Sequence[str] | None = None, where: str = 'the model') -> ClassStats:
@@ -141,7 +141,7 @@ class ClassStats:
         data = read_object(path, 'stats')
         if 'part' in data:
             raise ValueError(f'`stats` must be a whole report, got {str(source)!r} with a part of one; join all parts with '
-                             '`tools/scan_dataset.py merge`')
+                             '`mmimb scan merge`')
         stats = cls._from_mapping(data, f'`stats` {str(source)!r}')
         warn_of_errors(data, f'`stats` {str(source)!r}')
         return stats

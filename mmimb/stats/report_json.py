@@ -20,7 +20,7 @@ def read_object(path: Path, argument: str) -> dict[str, Any]:
         ValueError: It holds something else, or is of another format version.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'`{argument}` must be the path of a report of tools/scan_dataset.py, got {str(path)!r} '
+        raise FileNotFoundError(f'`{argument}` must be the path of a report of `mmimb scan`, got {str(path)!r} '
                                 '(no such file)')
     try:
         data = json.loads(path.read_text(encoding='utf-8'))
