@@ -44,7 +44,8 @@ def test_command_line(tmp_path):
     assert 'One seed proves nothing' in done.stdout
     assert f'wrote {out}' in done.stdout
     assert out.read_bytes().startswith(b'\x89PNG')
-    assert (tmp_path / 'all.csv').read_text().startswith('run,metric,class,group,mean,std,n,difference to ce,pairs,low over seeds,')
+    head = 'run,metric,class,group,mean,std,n,difference to ce,pairs,low over seeds,'
+    assert (tmp_path / 'all.csv').read_text().startswith(head)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['all.csv', 'ce.json', 'mse.json', 'new']
     assert [p.name for p in out.parent.iterdir()] == ['figure.png']
 

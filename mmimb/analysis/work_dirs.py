@@ -133,7 +133,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _read(path: Path) -> WorkDir:
-    record = _record(path / RUN)
+    record = read_record(path / RUN)
     stem, config = dumped_config(path)
     randomness = literal(config.get('randomness'))
     seed = record.get('seed', randomness.get('seed') if isinstance(randomness, dict) else None)
@@ -144,7 +144,12 @@ def _read(path: Path) -> WorkDir:
                    is_locked(path / LOCK))
 
 
-def _record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what `mmimb train --seeds` has written about a run, nothing if it has not.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:

@@ -1,12 +1,12 @@
 """Compare runs: paired differences with intervals, tables (Markdown, CSV, LaTeX), a figure, a plain sentence per run.
 
   mmimb compare work_dirs/study                                  all runs below a folder, those of one config are seeds
-  mmimb compare 'ce=work_dirs/ce_*' 'weights=work_dirs/if_*'     under names of your own; the first is what others are compared with
+  mmimb compare 'ce=work_dirs/ce_*' 'weights=work_dirs/if_*'     under names of your own
   mmimb compare ce=ce/metrics.json tuned=tuned/metrics.json      results of `mmimb test --out`
 
 Of a folder it takes metrics.json, the result of a test; without one, the last validation of scalars.json, of runs that are
-still going, too. Differences are between runs of the same seed, with 95 % intervals over the seeds, and over the images where
-the tests have kept counts per image.
+still going, too. Differences are to the first name, between runs of the same seed, with 95 % intervals over the seeds, and
+over the images where the tests have kept counts per image.
 """
 from __future__ import annotations
 
