@@ -147,6 +147,18 @@ def test_tuning_again_replaces_the_offsets(trained, tmp_path) -> None:
     assert same_weights(tmp_path / 'plain.pth', trained.checkpoint)
 
 
+def test_half_of_the_class_weights_is_where_the_search_starts(trained, tmp_path) -> None:
+    weighted = dict(cfg_options=['model.decode_head.loss_decode.class_weight=[1,7.389056,9.0]'])  # log: 0, 2, 2.2
+    result = trained.tune(trained.checkpoint, tmp_path / 'half.pth', **weighted)
+    assert result.tuning.start is not None
+    assert 'Start: half of the class weights taken back, which changes mIoU by +' in tuning_sentence(result.tuning)
+    assert result.tuning.before == trained.result.tuning.before
+    assert result.tuning.after >= result.tuning.before + result.tuning.start.gain - 0.5
+    plain = trained.tune(trained.checkpoint, tmp_path / 'none.pth', start='none', **weighted)
+    assert plain.tuning.start is None
+    assert plain.tuning.offsets.tobytes() == trained.result.tuning.offsets.tobytes()
+
+
 def test_no_change_leaves_the_bits_alone(trained, tmp_path) -> None:
     """The road alone: no offset can make it better."""
     data = make_dataset(tmp_path / 'data')
