@@ -104,7 +104,7 @@ def _overall(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
     several = any(len(run.seeds) > 1 for run in runs)
     title = 'Means in percent' + (', ± sample standard deviation over the seeds' if several else '') + interval_source(found)
     both = [c for c in found if c.images and bounds(c.gain('mIoU'))]
-    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{c.run.name}: {IMAGES}' for c in both)])
+    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{c.run.name} - {c.base.name}, {IMAGES}' for c in both)])
     groups = group_names(runs)
     tail = ['mAcc_tail', 'mPrecision_tail'] if 'tail' in groups else []
     for key in ['mIoU', *(f'mIoU_{name}' for name in groups), 'mAcc', 'mPrecision', *tail, 'aAcc']:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     files = _files(args, runs, found, grids, sentences)
     write_files(files)
     _print_tables(grids)
-    print(*sentences, sep='\n\n')
+    print('', *sentences, sep='\n\n')
     for path in files:
         print(f'\nwrote {printable(path)}')
     return 0
@@ -71,6 +71,7 @@ def _print_tables(grids: Any) -> None:
 
     from ..analysis import rich_table
     for grid in grids:
+        print()
         table = rich_table(grid)
         width = Console(width=10_000).measure(table).maximum  # a narrow terminal must not cut numbers
         Console(width=width).print(table)

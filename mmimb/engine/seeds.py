@@ -10,10 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ..analysis.scalars import dumped_config, literal, progress
 from ..analysis.work_dirs import LOCK, METRICS, RUN, SEED, TRAINED, read_record
 from ..files import locked, write_files
 from ..signals import EX_INTERRUPTED, EX_TEMPFAIL
-from .child import Child, program
+from .child import Child, program, tail
 from .config import TEST_KEYS, TRAIN_KEYS, read_config
 from .errors import EXIT_STATUS
 
@@ -123,7 +124,6 @@ def train_seeds(options: SeedOptions, tell: Tell) -> int:
         done += status == 0
         if status:
             failed[run] = status
-            tell(f'{title}: failed with status {status}')
     what = 'trained and tested' if options.test else 'trained'
     tell(f'{done} of {len(runs)} runs are {what}' + (f', {busy} in other processes' if busy else '')
          + (f', failed: {", ".join(f"{run.name} seed {run.seed}" for run in failed)}' if failed else ''))
@@ -166,13 +166,13 @@ class _Worker:
             self.tell(f'{self.title}: done already')
             return 0
         if not trained:
-            self.tell(f'{self.title}: training in {self.run.folder}')
+            self.tell(f'{self.title}: training (log: {self.run.folder / "train.log"})')
             self._record('started')
             if status := self._start('train', self._train_arguments()):
                 return status
             self._record(TRAINED)
         if self.options.test and not tested:
-            self.tell(f'{self.title}: testing')
+            self.tell(f'{self.title}: testing (log: {self.run.folder / "test.log"})')
             return self._start('test', self._test_arguments())
         return 0
 
@@ -201,10 +201,27 @@ class _Worker:
                 *(['--cfg-options', *options.cfg_options] if options.cfg_options else [])]
 
     def _start(self, command: str, arguments: list[str]) -> int:
-        if self.options.processes == 1:
-            return Child([*program(), command, *arguments], self.lock).wait()
-        torchrun = [sys.executable, '-m', 'mmimb.engine.torchrun', f'--nproc_per_node={self.options.processes}', '-m', 'mmimb']
-        return Child([*torchrun, command, *arguments, '--launcher', 'pytorch'], self.lock).wait()
+        words, number, log = program(), self.options.processes, self.run.folder / f'{command}.log'
+        if number > 1:
+            words = [sys.executable, '-m', 'mmimb.engine.torchrun', f'--nproc_per_node={number}', '-m', 'mmimb']
+            arguments = [*arguments, '--launcher', 'pytorch']
+        status = Child([*words, command, *arguments], log, self.lock).wait(self._tick if command == 'train' else lambda: None)
+        if status and status not in (EX_TEMPFAIL, EX_INTERRUPTED):
+            self.tell(f'{self.title}: failed with status {status}; the end of {log}:\n{tail(log)}')
+        return status
+
+    def _tick(self) -> None:
+        """Say how far training is."""
+        step, total = progress(self.run.folder)['iter'], total_iterations(self.run.folder)
+        of = f' of {total}' if total else ''
+        self.tell(f'{self.title}: iteration {step}{of}' if step else f'{self.title}: starting')
+
+
+def total_iterations(folder: Path) -> int | None:
+    """Return the number of iterations of a run, None where it is counted in epochs."""
+    train = literal(dumped_config(folder)[1].get('train_cfg'))
+    total = train.get('max_iters') if isinstance(train, dict) else None
+    return total if isinstance(total, int) else None
 
 
 def _checksum(cfg: Any) -> str:
