@@ -265,3 +265,26 @@ def test_figure(tmp_path, number, seeds):
     assert len(figure.legends[0].get_texts()) == 2
     words = {t.get_text() for ax in figure.axes for t in ax.texts}
     assert {'head', 'tail'} <= words
+
+
+@pytest.mark.parametrize('number', [6, 60])
+def test_the_figure_has_the_differences_with_their_intervals(tmp_path, number):
+    classes = [f'class {c}' for c in range(number)]
+    groups = {'head': classes[:number // 2], 'tail': classes[number // 2:]}
+    rng = np.random.default_rng(0)
+    base, gain = rng.uniform(20, 60, (3, number)), rng.uniform(-5, 20, (3, number))
+    runs = runs_of(tmp_path, ce=[result(row, groups, classes, seed=s) for s, row in enumerate(base)],
+                   mse=[result(row, groups, classes, seed=s) for s, row in enumerate(base + gain)])
+    figure = bar_chart(runs, compare_runs(runs))
+    below = figure.axes[1::2]
+    assert len(below) == math.ceil(number / 50)
+    points = [line.get_ydata()[0] for ax in below for line in ax.lines if line.get_marker() == 'o']
+    np.testing.assert_allclose(points, gain.mean(0), atol=0.01)
+    bars = np.array([line.get_ydata() for ax in below for line in ax.lines if line.get_linewidth() == 2])
+    expected = scipy_stats.ttest_1samp(gain, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(bars, np.stack(expected, 1), atol=0.03)
+    assert all('95 % over seeds' in ax.get_ylabel() for ax in below)
+    assert sum(len(ax.texts) for ax in below) == (number if number == 6 else 0), 'values where there is room'
+    assert all(ax.get_ylim()[0] <= min(0, *points) for ax in below)
+    assert all(ax.get_ylim()[1] >= max(points) for ax in below)
+    assert draw(runs, compare_runs(runs), kind='svg').lstrip().startswith(b'<?xml')

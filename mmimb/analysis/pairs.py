@@ -129,6 +129,8 @@ def _over_images(run: Run, base: Run, pairs: Sequence[tuple[int, int]], groups: 
     counts = _Counts(len(run.classes), groups, blocks)
     keys = _keys(run)
     drawn = over_units(counts.pairs(reports), keys)
+    if counts.several_labels:
+        del drawn['aAcc']  # where a pixel has several labels, it is the share of right answers for all classes
     return drawn, counts.units
 
 
@@ -149,7 +151,7 @@ class _Counts:
         self.num_classes, self.groups, self.blocks = num_classes, groups, blocks
         self.first: tuple[str, tuple[str, ...], np.ndarray] | None = None
         self.members: list[int] = []
-        self.units = 0
+        self.units, self.several_labels = 0, False
 
     def pairs(self, reports: Sequence[tuple[Path, Path]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for here, there in reports:
@@ -159,6 +161,11 @@ class _Counts:
     def _read(self, report: Path) -> np.ndarray:
         from ..stats import EvaluatedCounts
         loaded = EvaluatedCounts.load(report)
+        more = len(loaded.confusion) - self.num_classes
+        if more not in (0, 1):
+            raise ValueError(f'`per_image` of {str(report)!r} must be of its {self.num_classes} classes, got '
+                             f'{len(loaded.confusion)}')
+        self.several_labels = more == 1
         counts = loaded.dense(self.num_classes).transpose(1, 0, 2)
         if self.first is None:
             self.first = str(report), loaded.files, counts[:, 1]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .paired import Interval
 from .pairs import Comparison
 from .runs import Run, class_order, group_names
 from .tables import IMAGES, SEEDS
@@ -14,6 +15,7 @@ PER_ROW = 50
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442', '#555555')  # told apart by all eyes
 GROUP_SHADES = ('#ffffff', '#f1f1f1')
 BAR_INCHES = 0.16
+LABELLED = 24  # differences in a row, above which their values are not written
 
 
 def draw(runs: Sequence[Run], found: Sequence[Comparison] = (), *, kind: str = 'png') -> bytes:
@@ -43,12 +45,12 @@ def bar_chart(runs: Sequence[Run], found: Sequence[Comparison] = ()) -> Any:
     parts = 2 if found else 1
     figure = Figure(figsize=(width, 0.9 + (3.6 + 2.2 * (parts - 1)) * rows), layout='constrained')
     axes = figure.subplots(parts * rows, 1, squeeze=False, height_ratios=[3.6, 2.2][:parts] * rows)[:, 0]
-    limit = _limit(found, names)
+    limits = _limits(found, names)
     for i in range(rows):
         row = names[i * per_row:(i + 1) * per_row]
         _draw_row(axes[parts * i], runs, row, groups)
         if found:
-            _draw_differences(axes[2 * i + 1], runs, found, row, limit)
+            _draw_differences(axes[2 * i + 1], runs, found, row, limits)
             axes[2 * i].tick_params(labelbottom=False)
         _name_classes(axes[parts * i + parts - 1], row)
         for ax in axes[parts * i:parts * (i + 1)]:
@@ -84,33 +86,42 @@ def _draw_row(ax: Any, runs: Sequence[Run], names: Sequence[str], groups: dict[s
     ax.spines[['top', 'right']].set_visible(False)
 
 
-def _draw_differences(ax: Any, runs: Sequence[Run], found: Sequence[Comparison], names: Sequence[str], limit: float) -> None:
+def _draw_differences(ax: Any, runs: Sequence[Run], found: Sequence[Comparison], names: Sequence[str],
+                      limits: tuple[float, float]) -> None:
     over = []
     for i, comparison in enumerate(found):
         color = COLORS[[run.name for run in runs].index(comparison.run.name) % len(COLORS)]
         for c, name in enumerate(names):
-            gain, images = comparison.gain(f'IoU.{name}'), comparison.over_images(f'IoU.{name}')
-            interval = images if math.isnan(gain.low) else gain
+            interval, source = _interval(comparison, f'IoU.{name}')
             x = c + (i - (len(found) - 1) / 2) * 0.8 / len(found)
             if not math.isnan(interval.low):
-                over.append(IMAGES if interval is images else SEEDS)
+                over.append(source)
                 ax.plot([x, x], interval[1:], color=color, linewidth=2, solid_capstyle='butt', zorder=2, alpha=0.55)
-            ax.plot(x, gain.mean, 'o', color=color, markersize=5, zorder=3)
+            ax.plot(x, interval.mean, 'o', color=color, markersize=5, zorder=3)
+            if len(names) * len(found) <= LABELLED and not math.isnan(interval.mean):
+                ax.annotate(f'{interval.mean:+.1f}', (x, interval.mean), (6, 0), textcoords='offset points', va='center',
+                            fontsize=8, color='#333333', zorder=4)
     ax.axhline(0, color='#555555', linewidth=0.9, zorder=1)
-    ax.set_ylim(-limit, limit)
+    ax.set_ylim(*limits)
     bars = f'\n95 % {" or ".join(dict.fromkeys(over))}' if over else ''
     ax.set_ylabel(f'Δ IoU [points]{bars}', fontsize=9)
     ax.grid(axis='y', color='#dddddd', linewidth=0.6, zorder=0)
     ax.spines[['top', 'right']].set_visible(False)
 
 
-def _limit(found: Sequence[Comparison], names: Sequence[str]) -> float:
-    """Return how far the axis of the differences reaches: all points, and their intervals unless these dwarf them."""
-    gains = [interval for comparison in found for c in names
-             for interval in (comparison.gain(f'IoU.{c}'), comparison.over_images(f'IoU.{c}'))]
-    points = max((abs(gain.mean) for gain in gains if not math.isnan(gain.mean)), default=0)
-    ends = max((abs(end) for gain in gains for end in gain[1:] if not math.isnan(end)), default=0)
-    return 1.1 * max(points, min(ends, 3 * points), 1)
+def _interval(comparison: Comparison, key: str) -> tuple[Interval, str]:
+    """Return the difference with its interval over the seeds, else over the images, and which it is."""
+    gain = comparison.gain(key)
+    return (comparison.over_images(key), IMAGES) if math.isnan(gain.low) else (gain, SEEDS)
+
+
+def _limits(found: Sequence[Comparison], names: Sequence[str]) -> tuple[float, float]:
+    """Return the ends of the axis of the differences: 0, all points, and their intervals unless these dwarf them."""
+    gains = [_interval(comparison, f'IoU.{c}')[0] for comparison in found for c in names]
+    most = 3 * max((abs(gain.mean) for gain in gains if not math.isnan(gain.mean)), default=1)
+    values = [max(-most, min(most, value)) for gain in gains for value in gain if not math.isnan(value)]
+    low, high = min([-1.0, *values]), max([1.0, *values])
+    return low - 0.1 * (high - low), high + 0.1 * (high - low)
 
 
 def _name_classes(ax: Any, names: Sequence[str]) -> None:

@@ -104,7 +104,7 @@ def _overall(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
     several = any(len(run.seeds) > 1 for run in runs)
     title = 'Means in percent' + (', ± sample standard deviation over the seeds' if several else '') + interval_source(found)
     both = [c for c in found if c.images and bounds(c.gain('mIoU'))]
-    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{c.run.name} - {c.base.name}, {IMAGES}' for c in both)])
+    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{_title(c, found)}, {IMAGES}' for c in both)])
     groups = group_names(runs)
     tail = ['mAcc_tail', 'mPrecision_tail'] if 'tail' in groups else []
     for key in ['mIoU', *(f'mIoU_{name}' for name in groups), 'mAcc', 'mPrecision', *tail, 'aAcc']:
@@ -165,7 +165,11 @@ def _sections(grid: Grid, runs: Sequence[Run]) -> Sequence[tuple[str, str]]:
 
 
 def _columns(runs: Sequence[Run], found: Sequence[Comparison]) -> list[str]:
-    return [*(run.name for run in runs), *(f'{c.run.name} - {c.base.name}' for c in found)]
+    return [*(run.name for run in runs), *(_title(comparison, found) for comparison in found)]
+
+
+def _title(comparison: Comparison, found: Sequence[Comparison]) -> str:
+    return 'difference' if len(found) == 1 else f'{comparison.run.name} - {comparison.base.name}'
 
 
 def _cells(runs: Sequence[Run], found: Sequence[Comparison], key: str) -> list[str | Cell]:
