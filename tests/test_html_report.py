@@ -235,7 +235,7 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     assert (shown.suggestion is not None) == suggested
     page = Page(render(shown))
     assert ('suggestion' in page.text) == ('#suggestion' in {a.get('href') for _, a in page.elements}) == suggested
-    named = present(bare, Path('a/r.json'), {}, config=Path('configs/x/net.py'))
+    named = present(bare, Path('a/r.json'), {}, config='configs/x/net.py')
     assert named.title == f'net, {split}'
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config

@@ -75,7 +75,7 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
     found = finish(part, strict=args.strict)
     if crops is not None:
         add_crop_findings(found.audit, found.stats, crops)
-    config = Path(args.config) if job is not None else None
+    config = None if job is None else args.config
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]
     if scheme is not None:

@@ -11,6 +11,7 @@ from ..stack import name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import has_accelerator
+from .shipped import config_path, find_shipped_bases
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
@@ -20,16 +21,19 @@ OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWe
 def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:
     """Return the config at ``path`` with ``key=value`` overrides merged in and ``default_scope`` set.
 
-    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks.
+    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks, and those
+    that come with mmimb as ``'mmimb::…'``, which ``path`` may be, too.
 
     Raises:
         FileNotFoundError: The file is not there.
         ValueError: It cannot be read, an override does not fit, or one of the keys ``required`` is missing.
     """
     from mmengine.config import Config, DictAction
+    path = config_path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
     name_installed_packages()
+    find_shipped_bases()
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
