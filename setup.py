@@ -65,6 +65,8 @@ setup(
     extras_require={
         'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2', 'ftfy', 'regex'],
         'openmmlab': ['mmengine==0.10.7', 'mmcv==2.1.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex'],
+        # Beside openmmlab, for Mask2Former and MaskFormer; its operators are those of mmcv.
+        'openmmlab-mmdet': ['mmdet==3.3.0'],
         # Triton comes with PyTorch for CUDA; the tests run its kernels without one too.
         'test': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'scipy', 'tensorboard',
                  'triton; platform_system == "Linux" and platform_machine == "x86_64"'],
