@@ -86,15 +86,15 @@ def test_tables_of_single_seeds(tmp_path):
     assert cells(text, 'seeds') == ['seeds', '1', '1', '1 pair']
     assert cells(text, 'mean precision') == ['mean precision', '11.67', '12.38', '+0.71']
     assert cells(text, 'recall of the tail') == ['recall of the tail', '2.50', '7.00', '+4.50']
-    assert cells(text, 'bike') == ['bike', 'tail', '0.00', '8.00', '+8.00']
-    assert cells(text, 'sky') == ['sky', 'head', '80.00', '80.00', '0.00']
+    assert cells(text, 'bike') == ['bike', 'tail', '0.00', '8.00', '+8.00', '+4.00', '+2.00']
+    assert cells(text, 'sky') == ['sky', 'head', '80.00', '80.00', '0.00', '0.00', '0.00']
     order = [text.index(f'│ {c} ') for members in GROUPS.values() for c in members]
     assert order == sorted(order)
 
 
 def test_tables_of_several_seeds(tmp_path):
     text = text_of(runs_of(tmp_path, ce=[result(CE), result(SECOND, seed=1)], mse=[result(MSE)]))
-    assert cells(text, 'sign') == ['sign', 'tail', '11.50 ± 2.12', '20.00', '+10.00']
+    assert cells(text, 'sign') == ['sign', 'tail', '11.50 ± 2.12', '20.00', '+10.00', '+5.00', '+2.50']
     assert cells(text, 'seeds') == ['seeds', '2', '1', '1 pair']
 
 
@@ -136,7 +136,7 @@ def test_differences_are_of_pairs_with_students_interval(tmp_path):
         assert comparison.gain(f'IoU.{c}') == pytest.approx(((other - base).mean(), expected.low, expected.high))
     text = text_of(runs)
     assert cells(text, 'seeds')[-1] == '3 pairs'
-    assert cells(text, 'car') == ['car', 'medium', '60.00 ± 1.00', '65.00 ± 1.00', '+5.00 (+2.52 to +7.48)']
+    assert cells(text, 'car') == ['car', 'medium', '60.00 ± 1.00', '65.00 ± 1.00', '+5.00 (+2.52 to +7.48)', '+2.50', '+1.25']
     assert cells(text, '1') == ['1', '47.50', '52.50', '+5.00', '6.50', '11.50', '+5.00']
     line, = sentences(runs)
     assert 'Over 3 pairs of seeds, with 95 % intervals: mIoU +5.00 (+2.52 to +7.48), better; tail +5.00 (+2.52 to +7.48), ' \
@@ -195,12 +195,16 @@ def test_markdown_and_latex(tmp_path):
     rows = [line for line in text.splitlines() if line.startswith('|')]
     assert len(rows) == 2 + len(CLASSES)
     assert len({len(re.findall(r'(?<!\\)\|', row)) for row in rows}) == 1, 'a bar in a name makes no column'
-    assert rows[1] == '| --- | --- | ---: | ---: | ---: |'
-    assert next(r for r in rows if r.startswith('| car')).endswith('| 61.00 ± 1.00 | **+1.00 (+1.00 to +1.00)** |')
+    assert rows[1] == '| --- | --- | ---: | ---: | ---: | ---: | ---: |'
+    assert next(r for r in rows if r.startswith('| car')).endswith(
+        '| 61.00 ± 1.00 | **+1.00 (+1.00 to +1.00)** | **+0.50** | **+0.25** |')
+    assert [grid.title.split(' ')[0] for grid in grids] == ['Means', 'IoU', 'Recall', 'Precision', 'Pairs']
+    assert [grid.detail for grid in grids] == [False, False, True, True, False]
+    assert '| car | 15.00 ± 0.25 | 15.25 ± 0.25 | **+0.25 (+0.25 to +0.25)** |' in markdown(grids[3])
     tex = latex(grids[1])
     assert r'a\_b|c \& d' in tex
-    assert r'car & medium & 60.00 $\pm$ 1.00 & 61.00 $\pm$ 1.00 & \textbf{$+1.00$ ($+1.00$ to $+1.00$)} \\' in tex
-    assert tex.count('&') == 4 * (1 + len(CLASSES)) + 1, 'columns, and one in the name'
+    assert r'car & medium & 60.00 $\pm$ 1.00 & 61.00 $\pm$ 1.00 & \textbf{$+1.00$ ($+1.00$ to $+1.00$)} & ' in tex
+    assert tex.count('&') == 6 * (1 + len(CLASSES)) + 1, 'columns, and one in the name'
     assert tex.count(r'\midrule') == 3
 
 
@@ -220,7 +224,7 @@ def test_undefined_values(tmp_path):
     runs = runs_of(tmp_path, ce=no_tail, mse=[result(MSE), result([*MSE[:4], None, 20], seed=1)])
     text = text_of(runs)
     assert cells(text, 'mIoU_tail') == ['mIoU_tail', '-', '17.00 ± 4.24', '-']
-    assert cells(text, 'bike') == ['bike', 'tail', '-', '8.00 (1 of 2)', '-']
+    assert cells(text, 'bike') == ['bike', 'tail', '-', '8.00 (1 of 2)', '-', '-', '-']
     assert 'The tail classes were not measured in both.' in sentences(runs)[0]
     assert draw(runs).startswith(b'\x89PNG')
 

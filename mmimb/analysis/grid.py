@@ -37,6 +37,7 @@ class Grid:
         texts: How many columns, from the left, hold texts; numbers go to the right.
         rows: The cells.
         breaks: Numbers of the rows before which a line is drawn.
+        detail: Whether it is for files only; the terminal has less room.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Grid:
     texts: int = 1
     rows: list[Sequence[Content]] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
+    detail: bool = False
 
     def add(self, *cells: Content) -> None:
         """Add a row."""

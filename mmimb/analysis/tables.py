@@ -19,11 +19,12 @@ NAMES = {'mAcc': 'mean recall', 'mPrecision': 'mean precision', 'aAcc': 'pixel a
 
 
 def tables(runs: Sequence[Run], found: Sequence[Comparison]) -> list[Grid]:
-    """Return the tables of the means, the IoU per class, recall and precision per class, and the pairs of seeds.
+    """Return the tables of the means, the classes, their recall and their precision, and the pairs of seeds.
 
     Values are percent, differences to the first run percent points, each with its 95 % interval where there is one.
     """
-    grids = [_overall(runs, found), _iou(runs, found), _recall_and_precision(runs, found)]
+    grids = [_overall(runs, found), _classes(runs, found)]
+    grids += [_of_class(runs, found, kind, name) for kind, name in (('Acc', 'Recall'), ('Precision', 'Precision'))]
     return grids + [grid for comparison in found if len(comparison.seeds) > 1 for grid in [_by_seed(comparison)]]
 
 
@@ -121,20 +122,28 @@ def _pairs(comparison: Comparison) -> str:
     return f'{len(comparison.pairs)} pair{"s" if len(comparison.pairs) > 1 else ""}'
 
 
-def _iou(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
+def _classes(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
+    """Return the IoU of every class, with the differences of recall and precision beside it."""
+    beside = {'Acc': 'Δ recall', 'Precision': 'Δ precision'}
+    more = [f'{name}{"" if len(found) == 1 else f", {c.run.name}"}' for c in found for name in beside.values()]
     title = 'IoU per class in percent' + _order_of(runs) + interval_source(found)
-    grid = Grid(title, ['class', 'group', *_columns(runs, found)], 2)
+    grid = Grid(title, ['class', 'group', *_columns(runs, found), *more], 2)
     for c, group in _sections(grid, runs):
-        grid.add(c, group or '-', *_cells(runs, found, f'IoU.{c}'))
+        changes = [_change(comparison, f'{kind}.{c}') for comparison in found for kind in beside]
+        grid.add(c, group or '-', *_cells(runs, found, f'IoU.{c}'), *changes)
     return grid
 
 
-def _recall_and_precision(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
-    kinds = {'Acc': 'recall', 'Precision': 'precision'}
-    header = ['class', *(f'{name}: {column}' for name in kinds.values() for column in _columns(runs, found))]
-    grid = Grid('Recall and precision per class in percent' + _order_of(runs) + interval_source(found), header)
+def _change(comparison: Comparison, key: str) -> Cell:
+    gain = comparison.gain(key).mean
+    return Cell(signed(gain), sign(gain), comparison.side(key) != 0)
+
+
+def _of_class(runs: Sequence[Run], found: Sequence[Comparison], kind: str, name: str) -> Grid:
+    title = f'{name} per class in percent' + _order_of(runs) + interval_source(found)
+    grid = Grid(title, ['class', *_columns(runs, found)], detail=True)
     for c, _ in _sections(grid, runs):
-        grid.add(c, *(cell for kind in kinds for cell in _cells(runs, found, f'{kind}.{c}')))
+        grid.add(c, *_cells(runs, found, f'{kind}.{c}'))
     return grid
 
 

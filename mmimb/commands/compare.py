@@ -11,12 +11,14 @@ over the images where the tests have kept counts per image.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from ..printable import printable
 
 FIGURES = ('.png', '.pdf', '.svg')
+WIDTH = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     files = _files(args, runs, found, grids, sentences)
     write_files(files)
     _print_tables(grids)
-    print('', *sentences, sep='\n\n')
+    print()
+    print(*(textwrap.fill(line, WIDTH, subsequent_indent='  ', break_on_hyphens=False) for line in sentences), sep='\n\n')
     for path in files:
         print(f'\nwrote {printable(path)}')
     return 0
@@ -70,7 +73,7 @@ def _print_tables(grids: Any) -> None:
     from rich.console import Console
 
     from ..analysis import rich_table
-    for grid in grids:
+    for grid in (grid for grid in grids if not grid.detail):
         print()
         table = rich_table(grid)
         width = Console(width=10_000).measure(table).maximum  # a narrow terminal must not cut numbers
