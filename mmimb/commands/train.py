@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from .next_line import is_main_process, print_next
 from .run_options import add_run_options
 
 
@@ -20,5 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from ..engine.training import TrainOptions, train
-    train(TrainOptions(**vars(args)))
+    runner = train(TrainOptions(**vars(args)))
+    if is_main_process():
+        say_next(args.config, Path(runner.work_dir))
     return 0
+
+
+def say_next(config: str, work_dir: Path) -> None:
+    """Say how the decision of the trained model is tuned."""
+    try:
+        checkpoint = (work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    except OSError:  # a config may save none
+        checkpoint = 'CHECKPOINT'
+    print_next('mmimb', 'tune', config, checkpoint, '--out', str(work_dir / 'tuned.pth'))
