@@ -88,7 +88,7 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
         written.append(write_weights(scheme_weights(*scheme, found.stats, no_object=args.no_object),
                                      out.with_suffix(f'.{scheme[0]}.json')))
     files = {} if args.html is None else {Path(args.html): render(source)}
-    if child is not None and source.suggestion is not None and not errors:
+    if child is not None and source.suggestion is not None and source.suggestion.config and not errors:
         files[Path(child)] = source.suggestion.file().encode()
     write_files(files)
     show(source, child)
@@ -109,6 +109,8 @@ def say_next(source: Any, errors: list[str], args: argparse.Namespace) -> None:
         again = {'--out': getattr(args, 'out', None), '--write-config': child}
         options = [word for name, value in again.items() if value for word in (name, value)]
         print_next('mmimb', 'scan', getattr(args, 'config', 'CONFIG'), *options)
+    elif source.suggestion is not None and not source.suggestion.config:
+        print_next('mmimb', 'train', args.config, note='no other loss is suggested')
     elif source.suggestion is not None:
         command = shlex.split(source.suggestion.commands[0])
         print_next(*command, note='' if child else 'the config above, saved under that name; --write-config FILE.py does it')

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'test_dataloader is the split to tune on: images that are neither trained on nor reported')
     parser.add_argument('--for', dest='objective', default='mIoU', metavar='OBJECTIVE', help='mIoU (default), mIoU_tail, mAcc, '
                         'worst, or a weighted sum such as mIoU=0.5,mIoU_tail=0.5')
-    parser.add_argument('--start', choices=('half-weights', 'none'), default='half-weights', help='what counts as no change: '
-                        'half of the class weights of cross-entropy taken back (default, if it has some), or the model')
+    parser.add_argument('--start', choices=('half-weights', 'none'), default='half-weights', help='no change means: half '
+                        'of the class weights of cross-entropy taken back (default, if it has some), or the model as it is')
     parser.add_argument('--stats', metavar='REPORT', help='report of `mmimb scan` on the training split: its class '
                         'shares and its tail (default: the shares of the split, the tail of its evaluator)')
     parser.add_argument('--groups', metavar='FILE', help='names of images that belong together, a group per line')

@@ -15,6 +15,7 @@ from ..stack import require_stack
 from ..stats import EvaluatedCounts, image_scores
 from ..stats.evaluated import SUFFIX
 from ..stats.npz import digest, pack
+from .check_heads import check_parts
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
@@ -85,6 +86,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
+    check_parts(cfg)
     check_datasets(cfg, 'test')
     check_evaluators(cfg, 'test')
     content: dict[str, Any] = {}

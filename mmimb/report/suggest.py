@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..loss_places import missing_parts
 from ..printable import printable
 from ..scan.crops import CropCounts
 from ..scan.findings import ERROR, FINDINGS
 from ..stats import ClassStats
 from ..stats.imbalance import RARE_IMAGES, Derived, class_labels, derive
 from .evidence import nearest
+from .losses import changed_losses
+from .override import Variable, override, text_of
 
 EVEN = 20  # imbalance ratio below which weights are not worth it
 NAMED = 4
@@ -32,9 +35,9 @@ class Suggestion:
     """A child config, what to run with it, and why.
 
     Args:
-        config: Its text, which names its base and the report.
-        loss: The suggested ``loss_decode`` with ``stats`` as a path.
-        commands: Training, and the tuning of the decision.
+        config: Its text, which names its base and the report; empty where the base has no loss to change.
+        loss: The suggested loss on pixels, with ``stats`` as a path.
+        commands: Training, and the tuning of the decision, or testing where there is nothing to tune.
         reasons: Sentences on what was chosen, then on what no setting can mend.
     """
 
@@ -64,18 +67,28 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
         overrides: ``key=value`` with which the base was scanned, which the commands need as well.
     """
     cfg = USUAL if cfg is None else cfg
+    model = cfg.get('model') or {}
     found = derive(stats)
     loss, reasons = _loss(found, stats.num_classes, report)
-    lines, left = _heads(loss, cfg.get('model') or {})
-    reasons += [*left, *_split(cfg), *_seldom(stats, found, crops, _batch_size(cfg)), *_limits(stats, found)]
-    weight = loss.get('class_weight')
-    text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines,
-            *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
-              is not None)]
+    losses = changed_losses(_named(loss), stats, model)
+    notes = [*losses.notes, *missing_parts(model), *_split(cfg), *_seldom(stats, found, crops, _batch_size(cfg)),
+             *_limits(stats, found)]
+    if not losses.changes:
+        return Suggestion('', loss, (), (f'No config is suggested: {losses.nothing}.', *notes))
+    lines = [f'_base_ = {base!r}', f'stats = {report!r}']
+    if 'class_weight' in loss and losses.on_pixels:
+        lines.append(f"weight = {text_of({**loss['class_weight'], 'stats': Variable('stats')})}")
+    if losses.query_weights:
+        lines.append(f'query_weights = {text_of(losses.query_weights)}')
+    lines += [f'# left as it was: {line}' for line in losses.left]
+    lines += [f"model = {text_of(override(model, losses.changes))}"]
+    lines += [f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS
+              if cfg.get(key) is not None]
     options = ['--cfg-options', *overrides] if overrides else []
-    commands = (shlex.join(['mmimb', 'train', child, *options]),
-                shlex.join(['mmimb', 'tune', child, 'CHECKPOINT', '--out', 'tuned.pth', *options]))
-    return Suggestion('\n'.join(text) + '\n', loss, commands, tuple(reasons))
+    after = (['tune', child, 'CHECKPOINT', '--out', 'tuned.pth'] if losses.tunable else
+             ['test', child, 'CHECKPOINT', '--out', 'metrics.json'])
+    commands = tuple(shlex.join(['mmimb', *words, *options]) for words in (['train', child], after))
+    return Suggestion('\n'.join(lines) + '\n', loss, commands, (*reasons, *notes))
 
 
 def fix_first(audit: Mapping[str, Any]) -> list[str]:
@@ -100,33 +113,9 @@ def _loss(found: Derived, classes: int, report: str) -> tuple[dict[str, Any], li
     return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, reasons
 
 
-def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the lines of ``model = ...``, and what to do about heads that a child config cannot change in one line."""
-    parts, left = [], []
-    for path in ('decode_head', 'auxiliary_head'):
-        head = model.get(path)
-        old = head.get('loss_decode') if isinstance(head, Mapping) else None
-        own = [key for key in head if key.startswith('loss_')] if isinstance(head, Mapping) and old is None else []
-        if isinstance(head, (list, tuple)):
-            left.append(f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.')
-        elif isinstance(old, (list, tuple)):
-            left.append(f'`model.{path}.loss_decode` is a list, which some heads count on: restate it in your config in full, '
-                        f'with the loss {_call(loss)} in the place of those that learn the classes.')
-        elif own:
-            left.append(f'`model.{path}` computes losses of its own ({", ".join(own)}) and has no place for another.')
-        elif isinstance(head, Mapping):
-            factor = old.get('loss_weight', 1.0) if isinstance(old, Mapping) else 1.0
-            values = {**loss, **({} if factor == 1 else {'loss_weight': factor})}
-            call = _call(values, delete='loss_decode' in head)  # where there is nothing to delete, the key would stay
-            parts.append(f'    {path}=dict(loss_decode={call})')
-    return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], left
-
-
-def _call(values: Mapping[str, Any], *, delete: bool = False) -> str:
-    """Return ``dict(...)`` with the report's path and the weights as the variables ``stats`` and ``weight``."""
-    variables = {'stats': 'stats', 'class_weight': 'weight'}
-    shown = [f'{key}={variables.get(key) or repr(value)}' for key, value in values.items()]
-    return f'dict({", ".join(["_delete_=True"] * delete + shown)})'
+def _named(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss with the variable ``weight`` of the text in the place of the weights."""
+    return {key: Variable('weight') if key == 'class_weight' else value for key, value in loss.items()}
 
 
 def _split(cfg: Mapping[str, Any]) -> list[str]:

@@ -116,6 +116,8 @@ def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Sugg
     if errors:
         return [*lines, '', 'fix these first, then scan again for a config to start from:', '',
                 *(f'    {line}' for line in errors)]
+    if not suggestion.config:
+        return [*lines, '', *suggestion.reasons]
     if written is None:
         lines += ['', f'a config to start from ({CHILD}), to be compared with cross-entropy over several seeds:', '']
         lines += [f'    {line}' for line in suggestion.config.splitlines()]
