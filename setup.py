@@ -60,7 +60,8 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['mmimb = mmimb.commands.main:run']},
     # No stack among these: the two provide the same import names and would overwrite each other.
-    install_requires=['torch>=2.1', 'numpy', 'jinja2', 'matplotlib', 'pyyaml', 'rich', 'tqdm'],
+    # scipy: Student's quantile for the intervals of `mmimb compare`; both stacks need it themselves.
+    install_requires=['torch>=2.1', 'numpy', 'scipy', 'jinja2', 'matplotlib', 'pyyaml', 'rich', 'tqdm'],
     extras_require={
         'onedl': ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmsegmentation==1.4.2', 'ftfy', 'regex'],
         'openmmlab': ['mmengine==0.10.7', 'mmcv==2.1.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex'],

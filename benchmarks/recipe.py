@@ -20,10 +20,10 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE / 'study'), str(HERE), str(ROOT)]
 
 import numpy as np
-from paired import over_seeds
 from store import read_rows
 from tables import NAMES, REFERENCE, summarise
 
+from mmimb.analysis.paired import over_seeds
 from mmimb.stats import ClassStats
 from mmimb.stats.imbalance import derive
 

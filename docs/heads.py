@@ -1,4 +1,4 @@
-"""The table of docs/heads.md, from the configs that tests/test_zoo_heads.py trains: ``python docs/heads.py`` writes it again."""
+"""The table of docs/heads.md, from the configs that tests/test_zoo_heads.py trains: ``python docs/heads.py``"""
 from __future__ import annotations
 
 import sys

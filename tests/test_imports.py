@@ -28,7 +28,7 @@ ALLOWED = {
     'sampling': {'stats', 'scan', 'checks', 'weights', 'registry'},
     'engine': {'functional', 'stats', 'scan', 'analysis', 'metrics', 'weights', 'datasets', 'heads', 'checks', 'files',
                'loss_places', 'nodes', 'printable', 'signals', 'workers', 'stack', 'registry'},
-    'analysis': {'printable', 'stats', 'checks'},
+    'analysis': {'printable', 'stats', 'checks', 'files'},
     'report': {'stats', 'scan', 'weights', 'loss_places', 'checks'},
     'commands': {'analysis', 'checks', 'datasets', 'doctor', 'engine', 'files', 'printable', 'report', 'scan', 'signals',
                  'stack', 'weights'},

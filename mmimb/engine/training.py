@@ -65,6 +65,8 @@ def train(options: TrainOptions) -> Any:
             runner.logger.warning(notice)
         if resume_from is not None:  # set after the config is dumped, so that a run from the dumped one starts anew
             runner._resume, runner._load_from = True, resume_from
+            from .pending import PendingValidationHook
+            runner.register_hook(PendingValidationHook())
         try:
             with refused_pickles():
                 runner.train()
