@@ -4,9 +4,8 @@
   python benchmarks/study/tune_halves.py --data DATA --work-dir WORK RUN [RUN ...]
 
 RUN is a folder of run.py, WORK/runs/<regime>-<size>/<dataset>/<arm>/<seed>. Writes a line per half into --out: expected and
-real gain of the objective in percent points, both 0 where tuning changes nothing. As `mmimb tune`, it starts from half of the class
-weights taken back. Where there are no more than --halves ways to
-halve the groups, each is taken once.
+real gain of the objective in percent points, both 0 where tuning changes nothing. As `mmimb tune`, it starts from half of the
+class weights taken back. Where there are no more than --halves ways to halve the groups, each is taken once.
 """
 # ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
