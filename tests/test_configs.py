@@ -112,7 +112,7 @@ def test_self_contained(path: Path) -> None:
     """No bases elsewhere, no imports, no path of one machine."""
     text = path.read_text(encoding='utf-8')
     assert '::' not in text
-    assert 'import' not in re.sub(r'#.*', '', text)
+    assert not re.search(r'import(?!ance)', re.sub(r'#.*', '', text))
     assert not re.search(r"""['"](/|~|[A-Za-z]:\\|\.\./\.\./)""", text)
     for base in re.findall(r"'([^']*\.py)'", text.split('model')[0]):
         assert (path.parent / base).resolve().is_relative_to(ROOT / 'configs')
