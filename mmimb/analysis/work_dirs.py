@@ -18,7 +18,8 @@ from .scalars import dumped_config, literal, progress, starts, total_steps, vali
 RUN, LOCK, METRICS = 'run.json', 'lock', 'metrics.json'  # what `train --seeds` keeps in the folder of a run
 TRAINED, SEED = 'trained', 'seed-'
 DEPTH = 4
-NOT_THE_METHOD = ('randomness', 'work_dir', 'launcher', 'load_from', 'resume', 'visualizer', 'vis_backends', 'log_level')
+NOT_THE_METHOD = ('randomness', 'work_dir', 'launcher', 'load_from', 'resume', 'visualizer', 'vis_backends', 'log_level',
+                  'env_cfg', 'model_wrapper_cfg')
 
 
 @dataclass(frozen=True)
