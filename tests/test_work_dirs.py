@@ -49,7 +49,8 @@ def test_runs_of_one_config_are_seeds_of_one_name(tmp_path):
     for seed, (ce, mse) in enumerate(((CE, MSE), (SECOND, CE))):
         make_run(tmp_path / f'a{seed}', done(ce), seed)
         make_run(tmp_path / f'deep/b{seed}', done(mse), seed, lr=0.2, name='mse')
-    for specs in ([str(tmp_path)], [str(tmp_path / 'a*'), str(tmp_path / 'deep')],
+    for specs in ([str(tmp_path)], [str(tmp_path / 'a*'), str(tmp_path / 'deep')], [str(tmp_path / 'a0'), str(tmp_path)],
+                  [str(tmp_path / name) for name in ('a0', 'a1', 'deep/b0', 'deep/b1')],
                   [f'ce={tmp_path}/a0,{tmp_path}/a1', f'mse={tmp_path}/deep/b*']):
         runs, notes = load(specs)
         assert notes == []
@@ -129,6 +130,7 @@ def test_refused(tmp_path):
             (str(tmp_path / 'a*'), ): 'must have the same settings, got different optim_wrapper in',
             (f'x={tmp_path}/a0,{tmp_path}/a0', ): 'every folder once',
             (f'x={tmp_path}/a0', f'x={tmp_path}/a1'): "distinct names, got 'x' twice",
+            (f'ce={tmp_path}/a0', f'{tmp_path}/young'): "distinct names, got 'ce' twice",
             (f'x={tmp_path}/a0,{tmp_path}/young', ): 'must have distinct seeds, got 0',
             (f'x={tmp_path}/a0,x.json', ): 'files or folders, not both',
             (f'x={tmp_path}/young', ): 'none, it is running or was interrupted, before its first iteration',
@@ -138,6 +140,14 @@ def test_refused(tmp_path):
             load(specs)
         assert words in str(caught.value)
         assert '\n' not in str(caught.value)
+
+
+def test_the_base_can_be_chosen(tmp_path):
+    make_run(tmp_path / 'a', done(CE))
+    make_run(tmp_path / 'b', done(MSE), name='mse')
+    assert [run.name for run in load([str(tmp_path)], base='mse').runs] == ['mse', 'ce']
+    with pytest.raises(ValueError, match="`--base` must be one of ce, mse, got 'x'"):
+        load([str(tmp_path)], base='x')
 
 
 def test_explicit_names_may_have_different_settings(tmp_path):
