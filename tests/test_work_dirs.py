@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 from test_compare import CE, CLASSES, GROUPS, MSE, SECOND, result, write
@@ -101,6 +102,24 @@ def test_before_a_name_is_finished_all_are_compared_at_a_common_step(tmp_path):
     assert notes[1].startswith('Left out: seed 1 of ce is running or was interrupted, at iteration 200 of 1200')
     assert notes[2] == 'Unfinished: seed 0 of mse is running, at iteration 600 of 1200, last mIoU 46.67.'
     assert len(notes) == 3
+
+
+def test_a_run_by_epochs(tmp_path):
+    run = make_run(tmp_path / 'r', {})
+    config = run / 'ce.py'
+    config.write_text(config.read_text().replace('max_iters=1200', 'max_epochs=4').replace(', log_metric_by_epoch=False', ''))
+    file, = run.glob('*/vis_data/scalars.json')
+    lines = [{'loss': 1.0, 'epoch': 2, 'iter': 900, 'step': 900}, {**result(CE)['metrics'], 'step': 1},
+             {**result(MSE)['metrics'], 'step': 2}]
+    file.write_text('\n'.join(map(json.dumps, lines)))
+    other = make_run(tmp_path / 'o', done(CE), name='other')
+    runs, notes = load([f'epochs={run}', f'epochs2={shutil.copytree(run, tmp_path / "r2")}'])
+    assert runs[0].mean('IoU.sign') == 20
+    assert notes[1].startswith('Unfinished: seed 0 of epochs is running or was interrupted, at epoch 2 of 4 (')
+    file.write_text('\n'.join(map(json.dumps, [*lines, {**result(SECOND)['metrics'], 'step': 4}])))
+    runs, notes = load([str(run), str(other)])
+    assert [run.mean('IoU.sign') for run in runs] == [13, 10]
+    assert notes == []
 
 
 def test_several_starts_are_one_run(tmp_path):
