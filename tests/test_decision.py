@@ -155,7 +155,7 @@ WEIGHT = [1.0, 2.0, 3.0, 4.0]
     (CE, None),
     (dict(type='CrossEntropyLoss', use_sigmoid=True, class_weight=WEIGHT), None),
     (dict(type='mmimb.FocalLoss', class_weight=WEIGHT), None),
-    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.DifficultyBalanced', num_classes=4)), None),
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.DifficultyBalanced', num_classes=4)), [1, 1, 1, 1]),
     (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.Deferred', weight=WEIGHT, begin=0.8)), None),
 ])
 def test_weights_that_can_be_taken_back(loss: dict, weights: list[float] | None) -> None:

@@ -139,12 +139,19 @@ def test_reasons_name_what_no_setting_can_mend() -> None:
 def test_crops_tell_what_batches_lack() -> None:
     counts = stats((10 ** 6, 900, 500, 400, 0), images=(100, 50, 40, 4, 0), num_images=100, classes=tuple('abcde'))
 
-    def told(*held: int) -> str:
-        return '\n'.join(suggest(counts, crops=CropCounts(2, 0, (9, 1, 1, 1, 0), held, 0, 200)).reasons)
+    def told(*held: int, **cfg: int) -> str:
+        crops = CropCounts(2, 0, (9, 1, 1, 1, 0), held, 0, 200)
+        return '\n'.join(suggest(counts, crops=crops, cfg={'model': {}, 'train_dataloader': cfg}).reasons)
 
-    assert 'c (4.5 %) occurs in less than 5 % of the crops' in told(200, 90, 9, 0, 0)
-    assert 'c (0.0 %), b (4.5 %) occur in less than 5 % of the crops' in told(200, 9, 0, 0, 0), 'the rarest first'
-    assert 'crops' not in told(200, 90, 10, 0, 0), 'd is rare among the images, e never occurs'
+    assert 'c (4.5 %, one batch of 8 in 3) occurs in less than 5 % of the crops' in told(200, 90, 9, 10, 0, batch_size=8)
+    assert 'c (0.0 %, no batch), b (4.5 %, one batch of 1 in 22) occur in less' in told(200, 9, 0, 10, 0), 'the rarest first'
+    assert 'crops' not in told(200, 90, 10, 10, 0), 'd is in few images, but crops around it hold it; e never occurs'
+    assert 'RareClassCrop' in told(200, 9, 20, 10, 0)
+    seldom = told(200, 90, 10, 2, 0, batch_size=8)
+    assert 'd (1.0 %, one batch of 8 in 13) occurs in less than 5 % of the crops (share in brackets), and of the' in seldom
+    assert 'RepeatFactorSampler' in seldom
+    assert 'RareClassCrop' not in seldom
+    assert 'd (4) occurs in less than 5 % of the images' in '\n'.join(suggest(counts).reasons)
     assert 'crops' not in '\n'.join(suggest(counts).reasons)
 
 

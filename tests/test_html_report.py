@@ -248,7 +248,7 @@ def test_the_suggestion_counts_crops_and_ends_with_the_tuning() -> None:
     source = present(bare, Path('r.json'), {}, crops=CropCounts(4, 0, (900, 3), (36, 1), 0, 36))
     text, lines = Page(render(source)).text['suggestion'], derived_lines(stats, [], source.suggestion)
     for shown in (text, '\n'.join(lines)):
-        assert 'b (2.8 %) occurs in less than 5 % of the crops' in shown
+        assert 'b (2.8 %, one batch of 1 in 36) occurs in less than 5 % of the crops' in shown
         assert 'InverseFrequency' in shown
         assert ('Measured against cross-entropy' in shown) == bool(measured())
         assert shown.rstrip().endswith('mmimb tune my_child_config.py CHECKPOINT --out tuned.pth')

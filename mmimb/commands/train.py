@@ -9,7 +9,9 @@ goes on with what was interrupted; started twice, the two share the runs. `mmimb
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from .next_line import is_main_process, print_next
 from .run_options import add_run_options
 
 ONLY_SEEDS = {'test': False, 'processes': 1, 'slurm_array': False}
@@ -46,8 +48,19 @@ def run(args: argparse.Namespace) -> int:
     if len(configs) > 1:
         raise ValueError(f'`config` must be one config without --seeds, got {len(configs)}')
     from ..engine.training import TrainOptions, train
-    train(TrainOptions(config=configs[0], **options))
+    runner = train(TrainOptions(config=configs[0], **options))
+    if is_main_process():
+        say_next(configs[0], Path(runner.work_dir))
     return 0
+
+
+def say_next(config: str, work_dir: Path) -> None:
+    """Say how the decision of the trained model is tuned."""
+    try:
+        checkpoint = (work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    except OSError:  # a config may save none
+        checkpoint = 'CHECKPOINT'
+    print_next('mmimb', 'tune', config, checkpoint, '--out', str(work_dir / 'tuned.pth'))
 
 
 def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bool, test: bool, processes: int) -> int:
@@ -67,5 +80,5 @@ def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bo
         print(script(given), end='')
         return 0
     status = train_seeds(given, lambda line: print(line, flush=True))
-    print(f'next: mmimb compare {given.work_dir}')
+    print_next('mmimb', 'compare', str(given.work_dir))
     return status

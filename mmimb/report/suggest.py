@@ -1,11 +1,14 @@
 """A config to start from, chosen from the statistics by the rules in docs/scanning.md, with its reasons."""
 from __future__ import annotations
 
+import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..loss_places import missing_parts
+from ..printable import printable
 from ..scan.crops import CropCounts
 from ..scan.findings import ERROR, FINDINGS
 from ..stats import ClassStats
@@ -18,6 +21,11 @@ EVEN = 20  # imbalance ratio below which weights are not worth it
 NAMED = 4
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 CHILD = 'my_child_config.py'
+MARKER = '# Written by `mmimb scan`, and again by the next: put changes of your own into a child of it.'
+UNCONFIRMED = 'The study has not confirmed that step.'
+SAMPLER = ('if the IoU stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
+           f'batch does not hold. {UNCONFIRMED}')
+CROP = f'a crop around a rare class shows them more often (mmimb.RareClassCrop). {UNCONFIRMED}'
 USUAL: Mapping[str, Any] = {  # assumed of a base config that is not known
     'model': {'decode_head': {'loss_decode': {}}}, 'val_evaluator': {}, 'test_evaluator': {}}
 
@@ -38,9 +46,15 @@ class Suggestion:
     commands: tuple[str, ...]
     reasons: tuple[str, ...]
 
+    def file(self) -> str:
+        """Return the config as a file, with the reasons as comments."""
+        reasons = [line for reason in self.reasons for line in textwrap.wrap(printable(reason), 118)]
+        return '\n'.join([MARKER, *(f'# {line}' for line in reasons), self.config])
+
 
 def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/my/stats.json', *,
-            cfg: Mapping[str, Any] | None = None, crops: CropCounts | None = None) -> Suggestion:
+            cfg: Mapping[str, Any] | None = None, crops: CropCounts | None = None, child: str = CHILD,
+            overrides: Sequence[str] = ()) -> Suggestion:
     """Choose loss and weights, and say how to go on.
 
     Args:
@@ -49,13 +63,18 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
         report: Where the scanner's report lies, as training will open it.
         cfg: The base itself, whose heads get the loss; without, one head is taken for granted.
         crops: What batches hold, if it was counted.
+        child: Where the new config will lie.
+        overrides: ``key=value`` with which the base was scanned, which the commands need as well.
     """
     cfg = USUAL if cfg is None else cfg
     model = cfg.get('model') or {}
     found = derive(stats)
     loss, reasons = _loss(found, stats.num_classes, report)
     losses = changed_losses(_named(loss), stats, model)
-    notes = [*losses.notes, *missing_parts(model), *_split(cfg), *_seldom(stats, found, crops), *_limits(stats, found)]
+    if losses.changes and not losses.on_pixels:
+        reasons = [f'The imbalance ratio is {found.ratio:,.0f} : 1.']  # the rest is about losses on pixels
+    notes = [*losses.notes, *missing_parts(model), *_split(cfg), *_seldom(stats, found, crops, _batch_size(cfg)),
+             *_limits(stats, found)]
     if not losses.changes:
         return Suggestion('', loss, (), (f'No config is suggested: {losses.nothing}.', *notes))
     lines = [f'_base_ = {base!r}', f'stats = {report!r}']
@@ -67,8 +86,10 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
     lines += [f"model = {text_of(override(model, losses.changes))}"]
     lines += [f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS
               if cfg.get(key) is not None]
-    after = f'tune {CHILD} CHECKPOINT --out tuned.pth' if losses.tunable else f'test {CHILD} CHECKPOINT --out metrics.json'
-    commands = (f'mmimb train {CHILD}', f'mmimb {after}')
+    options = ['--cfg-options', *overrides] if overrides else []
+    after = (['tune', child, 'CHECKPOINT', '--out', 'tuned.pth'] if losses.tunable else
+             ['test', child, 'CHECKPOINT', '--out', 'metrics.json'])
+    commands = tuple(shlex.join(['mmimb', *words, *options]) for words in (['train', child], after))
     return Suggestion('\n'.join(lines) + '\n', loss, commands, (*reasons, *notes))
 
 
@@ -108,22 +129,37 @@ def _split(cfg: Mapping[str, Any]) -> list[str]:
             'report are too good.']
 
 
-def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None) -> list[str]:
-    """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it."""
+def _batch_size(cfg: Mapping[str, Any]) -> int:
+    size = (cfg.get('train_dataloader') or {}).get('batch_size')
+    return size if isinstance(size, int) and size > 0 else 1
+
+
+def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None, batch: int) -> list[str]:
+    """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it.
+
+    Where crops were counted, they decide: they are what batches hold, after the pipeline and whatever repeats images.
+    """
+    if crops is None:
+        if not found.rare_images:
+            return []
+        return [f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): {SAMPLER}']
+    shares = [count / crops.num_crops for count in crops.images]
+    lost = [c for c in reversed(stats.order()) if stats.pixels[c] and shares[c] < RARE_IMAGES]
     notes = []
-    if found.rare_images:
-        notes.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): if the IoU '
-                     'stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
-                     'batch does not hold. The study has not confirmed that step.')
-    if crops is not None:
-        lost = [c for c in reversed(stats.order()) if stats.pixels[c] and c not in found.rare_images
-                and crops.images[c] < RARE_IMAGES * crops.num_crops]
-        if lost:
-            names = _names(stats, [(c, f'{100 * crops.images[c] / crops.num_crops:.1f} %') for c in lost])
-            notes.append(f'{names} {_verb(lost)} in less than 5 % of the crops (share in brackets), though in more of the '
-                         'images: a crop around a rare class shows them more often (mmimb.RareClassCrop). The study has not '
-                         'confirmed that step.')
+    for few, text in ((True, SAMPLER), (False, CROP)):
+        if members := [c for c in lost if (c in found.rare_images) == few]:
+            names = _names(stats, [(c, f'{100 * shares[c]:.1f} %, {_how_often(shares[c], batch)}') for c in members])
+            notes.append(f'{names} {_verb(members)} in less than 5 % of the crops (share in brackets)'
+                         + (f', and of the images: {text}' if few else f', though in more of the images: {text}'))
     return notes
+
+
+def _how_often(share: float, batch: int) -> str:
+    """Return which part of the batches holds a class that is in this share of the crops."""
+    if share == 0:
+        return 'no batch'
+    every = 1 / (1 - (1 - share) ** batch)
+    return f'one batch of {batch} in {every:.0f}' if every >= 1.5 else f'most batches of {batch}'
 
 
 def _limits(stats: ClassStats, found: Derived) -> list[str]:
