@@ -154,6 +154,31 @@ def test_a_run_that_fails_shows_why_and_spares_its_config(tiny, tmp_path):
                          '0 of 2 runs are trained, failed: bad seed 0, bad seed 1']
 
 
+def test_several_processes_and_options_reach_every_run(tiny, tmp_path, monkeypatch):
+    """What is started, in words; that torchrun and the tools take them is tested with these."""
+    started = []
+
+    class Child:
+        def __init__(self, command, log, lock):
+            started.append(command)
+
+        def wait(self, tick):
+            (tmp_path / 'w/tiny/seed-3/last_checkpoint').write_text(str(tiny.work / 'iter_8.pth'))
+            return 0
+
+    monkeypatch.setattr('mmimb.engine.seeds.Child', Child)
+    options = options_of(tiny, tmp_path / 'w', seeds=[3], test=True, processes=2, trust_checkpoint=True,
+                         cfg_options=['train_cfg.max_iters=9', 'a=1'])
+    assert train_seeds(options, lambda line: None) == 0
+    common = ['--trust-checkpoint', '--cfg-options', 'train_cfg.max_iters=9', 'a=1', '--launcher', 'pytorch']
+    folder = str(tmp_path / 'w/tiny/seed-3')
+    torchrun = [sys.executable, '-m', 'mmimb.engine.torchrun', '--nproc_per_node=2', '-m', 'mmimb']
+    assert started == [
+        [*torchrun, 'train', str(tiny.config), '--work-dir', folder, '--seed', '3', '--resume', *common],
+        [*torchrun, 'test', str(tiny.config), str(tiny.work / 'iter_8.pth'), '--work-dir', f'{folder}/test', '--out',
+         f'{folder}/metrics.json', *common]]
+
+
 def test_another_process_keeps_its_run(tiny, finished):
     lines = []
     with locked(finished / 'tiny/seed-3/lock'):
