@@ -59,7 +59,16 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             path += '/README.md' if f'{path}/README.md' in PAGES else '/index.md'
         place = PAGES.get(path) or (path.removeprefix('docs/') if path.startswith('docs/') else f'files/{path}')
         return f'{match[1]}{relpath(place, dirname(uri) or ".")}{match[3] or ""}'
-    return LINK.sub(target, markdown)
+    return indented(LINK.sub(target, markdown))
+
+
+def indented(text: str) -> str:
+    """Return a text in which what belongs to a numbered item has four spaces: GitHub wants three, Python-Markdown four."""
+    lines, fenced = [], False
+    for line in text.splitlines():
+        fenced ^= line.startswith('```')
+        lines.append(f' {line}' if not fenced and re.match(r' {3}\S', line) else line)
+    return '\n'.join(lines) + '\n'
 
 
 def command_pages() -> str:

@@ -18,7 +18,7 @@ VECTORS = [v for v in json.loads(Path(__file__).with_name('vectors.json').read_t
            if v['name'].startswith('cdb/')]
 
 
-def oracle(score, tau='dynamic', last=None, max_ratio=30.0):
+def oracle(score, tau='dynamic', last=None, max_ratio=10.0):
     """The paper's formula, term by term; ``last`` holds the difficulties of before."""
     score = np.asarray(score, dtype=np.float64)
     measured = ~np.isnan(score)
@@ -50,7 +50,7 @@ def updated(*scores, **cfg) -> DifficultyBalanced:
                                  dict(max_ratio=None)])
 def test_formula(score, cfg) -> None:
     got = updated(score, **cfg)
-    difficulty, tau, weight = oracle(score, cfg.get('tau', 'dynamic'), max_ratio=cfg.get('max_ratio', 30.0))
+    difficulty, tau, weight = oracle(score, cfg.get('tau', 'dynamic'), max_ratio=cfg.get('max_ratio', 10.0))
     np.testing.assert_allclose(got.difficulty.numpy(), difficulty, rtol=1e-12)
     np.testing.assert_allclose(got.tau.item(), tau, rtol=1e-12)
     np.testing.assert_allclose(got.weight.numpy(), weight, rtol=1e-10)

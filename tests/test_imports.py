@@ -29,7 +29,7 @@ ALLOWED = {
     'engine': {'functional', 'stats', 'scan', 'analysis', 'metrics', 'weights', 'datasets', 'heads', 'checks', 'files',
                'loss_places', 'nodes', 'printable', 'signals', 'workers', 'stack', 'registry'},
     'analysis': {'printable', 'stats', 'checks', 'files'},
-    'report': {'stats', 'scan', 'weights', 'loss_places', 'checks'},
+    'report': {'printable', 'stats', 'scan', 'weights', 'loss_places', 'checks'},
     'commands': {'analysis', 'checks', 'datasets', 'doctor', 'engine', 'files', 'printable', 'report', 'scan', 'signals',
                  'stack', 'weights'},
     'doctor': {'printable', 'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},

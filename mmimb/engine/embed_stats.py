@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ..loss_places import type_names
+from ..loss_places import QUERIES, loss_places, type_names
 from ..scan.sources import LabelFiles, UnlistedError, dataset_classes, hash_names, label_files
 from ..stats import ClassStats, refuse_published
 from ..weights import no_object_weight, read_class_weight, weights_of_queries
@@ -32,6 +32,15 @@ def embed_stats(cfg: Any) -> list[str]:
     for key in list(cfg.keys()):
         embedder.walk(cfg[key], key, None)
     return embedder.warnings
+
+
+def fill_query_weights(cfg: Any) -> None:
+    """Write weights of 1 where a head of queries would miss them as it is built, for testing, which has no use for them."""
+    for one in loss_places(cfg.get('model')):
+        classes = one.at.head.get('num_classes')
+        ours = one.learns == QUERIES and isinstance(one.loss, Mapping) and _is_ours(one.loss)
+        if ours and isinstance(classes, int) and one.loss.get('class_weight') is None:
+            one.loss['class_weight'] = [1.0] * classes + [NO_OBJECT]
 
 
 class _Embedder:

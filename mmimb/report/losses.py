@@ -64,8 +64,12 @@ def changed_losses(loss: Mapping[str, Any], stats: ClassStats, model: Mapping[st
             found.on_pixels = True
             found.changes[one.keys] = _pixel_loss(one, loss)
     if found.query_weights:
-        found.notes.append('The loss on queries has weights by numbers of images, not of pixels: what was measured of it is in '
+        weights = found.query_weights[:-1]
+        found.notes.append('The classes of queries are weighted by the numbers of images that hold them, not by pixels; the '
+                           f'weights differ by a factor of {max(weights) / min(weights):.1f}. What was measured of it is in '
                            'docs/heads.md.')
+    if found.on_pixels and not found.tunable:
+        found.notes.append('Offsets cannot be tuned for this head (docs/offsets.md says for which they can).')
     return found
 
 

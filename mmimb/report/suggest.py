@@ -71,6 +71,8 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
     found = derive(stats)
     loss, reasons = _loss(found, stats.num_classes, report)
     losses = changed_losses(_named(loss), stats, model)
+    if losses.changes and not losses.on_pixels:
+        reasons = [f'The imbalance ratio is {found.ratio:,.0f} : 1.']  # the rest is about losses on pixels
     notes = [*losses.notes, *missing_parts(model), *_split(cfg), *_seldom(stats, found, crops, _batch_size(cfg)),
              *_limits(stats, found)]
     if not losses.changes:

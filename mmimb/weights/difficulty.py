@@ -13,7 +13,7 @@ from ..registry import MODELS
 from .base import ClassWeight, checked_ratio
 
 DYNAMIC = 'dynamic'
-MAX_RATIO = 30.0  # without a cap, a class at recall 0.99 weighs 1/10,000 of one at recall 0
+MAX_RATIO = 10.0  # without a cap, a class at recall 0.99 weighs 1/10,000 of one at recall 0
 
 
 def checked_tau(tau: Any) -> float | str:
