@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 export PYTHONPATH=$PWD OMP_NUM_THREADS=1 PIP_DISABLE_PIP_VERSION_CHECK=1 NO_MKDOCS_2_WARNING=1
 
 wanted=$("$python" -c "from importlib.metadata import requires
-print(*(r.split(';')[0] for r in requires('mmimb') if 'extra == \"docs\"' in r), sep='\n')")
+print(*(r.split(';')[0] for r in requires('mmimb') if 'docs' in r.partition(';')[2]), sep='\n')")
 [ -n "$wanted" ] || { echo "error: mmimb in .venv is older than its extra docs: bash tools/setup.sh" >&2; exit 2; }
 if [ "$(cat .venv-docs/.mmimb-docs 2>/dev/null)" != "$wanted" ]; then
   "$python" -m venv .venv-docs
