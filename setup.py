@@ -16,7 +16,8 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmimb', 'mmimb.*']),
-    package_data={'mmimb': ['py.typed', 'report/templates/*', 'report/evidence.json']},
+    package_data={'mmimb': ['py.typed', 'report/templates/*', 'report/evidence.json', 'stats/known/*.json']},
+    entry_points={'console_scripts': ['mmimb = mmimb.commands.main:run']},
     # No stack among these: the two provide the same import names and would overwrite each other.
     install_requires=['torch>=2.1', 'numpy', 'jinja2', 'matplotlib', 'pyyaml', 'rich', 'tqdm'],
     extras_require={

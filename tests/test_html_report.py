@@ -251,7 +251,7 @@ def test_the_suggestion_counts_crops_and_ends_with_the_tuning() -> None:
         assert 'b (2.8 %) occurs in less than 5 % of the crops' in shown
         assert 'InverseFrequency' in shown
         assert ('Measured against cross-entropy' in shown) == bool(measured())
-        assert shown.rstrip().endswith('python tools/tune_offsets.py my_child_config.py CHECKPOINT --out tuned.pth')
+        assert shown.rstrip().endswith('mmimb tune my_child_config.py CHECKPOINT --out tuned.pth')
 
 
 def test_errors_of_the_audit_come_before_a_suggestion() -> None:

@@ -10,21 +10,11 @@ from typing import Any
 from ..stack import name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
-from .launch import LAUNCHERS, has_accelerator
+from .launch import has_accelerator
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing share, under the names that mmseg's tools give them."""
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config, such as '
-                        'train_cfg.max_iters=100 or key="[a,b]"; quote lists, and write no spaces')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes of a distributed run')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='given by old launchers')
-    parser.add_argument('--trust-checkpoint', action='store_true', help='load checkpoints that are no plain data; they can run '
-                        'any code, so only pass it for files whose maker you know')
 
 
 def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:

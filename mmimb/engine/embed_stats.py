@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ..scan.sources import UnlistedError, dataset_classes
-from ..stats import ClassStats
+from ..scan.sources import LabelFiles, UnlistedError, dataset_classes, hash_names, label_files
+from ..stats import ClassStats, refuse_published
 from ..weights import read_class_weight
 
 ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
@@ -20,7 +20,7 @@ def embed_stats(cfg: Any) -> list[str]:
         cfg: The config, changed in place. The dataset of ``train_dataloader`` is built if there is something to compare.
 
     Returns:
-        Warnings for the log: statistics of another split.
+        Warnings for the log: statistics of another split, or that were published and not counted.
 
     Raises:
         FileNotFoundError: A file is not there.
@@ -52,7 +52,9 @@ class _Embedder:
         try:
             if node.get('stats') is not None:
                 stats = self._checked(node['stats'], num_classes)
-                if not any(part in path.split('.') for part in KEEP_PATH):
+                if any(part in path.split('.') for part in KEEP_PATH):
+                    refuse_published(node['stats'])
+                else:
                     node['stats'] = stats.to_dict()
             for key in ('class_weight', 'weight') if '.class_weight' in path else ('class_weight', ):
                 if node.get(key) is not None and not isinstance(node[key], Mapping):
@@ -66,6 +68,8 @@ class _Embedder:
             raise ValueError(f'`stats` must have the 2 classes of {ONE_CHANNEL}, got {stats.num_classes}')
         if num_classes is not None:
             stats.fit(max(num_classes, 2), where='the model')
+        if 'published' in stats.provenance:
+            self._tell_published(stats)
         if self.dataset is None:
             return stats
         classes = dataset_classes(self.dataset)
@@ -83,9 +87,25 @@ class _Embedder:
         return build_split(self.cfg, 'train')
 
     @cached_property
+    def files(self) -> LabelFiles:
+        return label_files(self.dataset)
+
+    @cached_property
     def fingerprint(self) -> str:
-        from ..scan import fingerprint
-        return str(fingerprint(self.dataset))
+        return hash_names(self.files.labels)
+
+    def _tell_published(self, stats: ClassStats) -> None:
+        name, source = stats.provenance['published'], stats.provenance.get('source')
+        self._warn(f'`stats` {name!r} are published counts of {stats.num_images} images, not counted from your files: {source}')
+        if self.dataset is None:
+            return
+        try:
+            found = len(self.files)
+        except UnlistedError:
+            return
+        if found != stats.num_images:
+            self._warn(f'`stats` {name!r} are of {stats.num_images} images, and train_dataloader.dataset has {found}; scan it '
+                       '(tools/scan_dataset.py) unless you train on a part of them on purpose')
 
     def _compare_split(self, stats: ClassStats, source: Any) -> None:
         expected = stats.provenance.get('fingerprint')

@@ -1,4 +1,4 @@
-"""Testing a checkpoint: what tools/test.py does."""
+"""Testing a checkpoint: what `mmimb test` does."""
 from __future__ import annotations
 
 import json
@@ -27,7 +27,7 @@ ALLOW = '; --allow-mismatch tests with random parameters in their place'
 
 @dataclass
 class TestOptions:
-    """The command line of tools/test.py.
+    """The command line of `mmimb test`.
 
     Args:
         config: Path of the config.
@@ -194,7 +194,7 @@ def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
     record = content.get(RECORD)
     if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
         return []
-    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+    return ['the checkpoint has decision offsets (`mmimb tune`), which correct for the class shares already; this '
             'correction adds to them']
 
 

@@ -10,6 +10,7 @@ from typing import Any, Union
 import torch
 from torch import Tensor
 
+from .known import known_path
 from .report_json import check_counts, check_version, read_object, warn_of_errors
 
 REPORT_KEYS = {'version', 'per_image', 'per_image_sha256', 'cooccurrence', 'audit', 'crops', 'counts_sha256',
@@ -84,7 +85,9 @@ class ClassStats:
         """Return ``self`` if it holds all of ``names``; otherwise raise a ``ValueError`` that says which is missing."""
         for name in names:
             if getattr(self, name) is None:
-                raise ValueError(f'`stats` must hold `{name}` for this use (tools/scan_dataset.py writes all), got None')
+                published = self.provenance.get('published')
+                found = 'None' if published is None else f'the published counts {published!r}, which do not tell it'
+                raise ValueError(f'`stats` must hold `{name}` for this use (`mmimb scan` writes all), got {found}')
         return self
 
     def fit(self, num_classes: int, classes: Sequence[str] | None = None, where: str = 'the model') -> ClassStats:
@@ -125,11 +128,13 @@ class ClassStats:
 
     @classmethod
     def load(cls, source: StatsSource) -> ClassStats:
-        """Return the statistics of what a config can hold: an instance, a dict with ``pixels``, or the path of a report.
+        """Return the statistics of what a config can hold: an instance, a dict with ``pixels``, the path of a report, or
+        published counts (``'mmimb::cityscapes'``).
 
         Raises:
             FileNotFoundError: The report is not there.
-            ValueError, TypeError: It is no report, or of another format version, or its counts are wrong.
+            ValueError, TypeError: It is no report, or of another format version, or its counts are wrong; or there are no
+                published counts of that name.
         """
         if isinstance(source, cls):
             return source
@@ -137,11 +142,10 @@ class ClassStats:
             return cls._from_mapping(source, '`stats`')
         if not isinstance(source, (str, Path)):
             raise TypeError(f'`stats` must be a report path, a ClassStats or a dict with `pixels`, got {source!r}')
-        path = Path(source)
-        data = read_object(path, 'stats')
+        data = read_object(known_path(source) or Path(source), 'stats')
         if 'part' in data:
             raise ValueError(f'`stats` must be a whole report, got {str(source)!r} with a part of one; join all parts with '
-                             '`tools/scan_dataset.py merge`')
+                             '`mmimb scan merge`')
         stats = cls._from_mapping(data, f'`stats` {str(source)!r}')
         warn_of_errors(data, f'`stats` {str(source)!r}')
         return stats

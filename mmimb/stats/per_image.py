@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from . import npz
 from .class_stats import ClassStats
+from .known import refuse_published
 from .report_json import read_object
 
 ARRAYS = ('indptr', 'class_index', 'pixels', 'files')
@@ -79,6 +80,7 @@ class PerImageCounts:
             FileNotFoundError: One of the two is not there.
             ValueError: One of the two is no such file, was cut or changed, or they are not of the same scan.
         """
+        refuse_published(report)
         report = Path(report)
         data = read_object(report, 'report')
         if not isinstance(data.get('per_image'), str):

@@ -12,7 +12,7 @@ FORMAT_VERSION = 1
 COUNTS = ('pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'cooccurrence')
 
 
-def read_object(path: Path, argument: str, writer: str = 'tools/scan_dataset.py') -> dict[str, Any]:
+def read_object(path: Path, argument: str, writer: str = '`mmimb scan`') -> dict[str, Any]:
     """Return the JSON object in a file that the tool ``writer`` writes.
 
     Raises:
