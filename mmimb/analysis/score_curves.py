@@ -25,8 +25,8 @@ class ScoreCurves:
     """Pixels of each class, and pixels of other classes, by the lead of the class's score over its strongest rival.
 
     A class is predicted where its lead is above 0. An offset that is added to its scores moves all of its leads by as much, so
-    each edge of a bin is an offset, and the counts above it are exactly those that this offset gives to this class alone. The
-    softmax over the class and its rival, ``1 / (1 + exp(-lead))``, is the same score between 0 and 1. Bins are fixed: from 1/64 to
+    each edge of a bin is an offset, and the counts above it are those that this offset gives to this class alone. The softmax
+    over the class and its rival, ``1 / (1 + exp(-lead))``, is the same score between 0 and 1. Bins are fixed: from 1/64 to
     64, eight to each doubling of the lead, so that scores of any size fit.
 
     Args:
