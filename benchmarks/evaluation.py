@@ -6,7 +6,8 @@
 Prediction and the counting of one image alternate, so that other processes disturb all of them alike; the medians of the
 processor time are compared. ``predict`` is the network with the argmax of full-resolution logits, ``count`` is
 LongTailIoUMetric alone, ``count and keep`` the same with the counts of every image (what ``tools/test.py --out`` does),
-``boundary`` BoundaryIoUMetric and ``scores`` PrecisionRecallMetric beside it. Shares are of the whole evaluation, ``predict`` and ``count`` together.
+``boundary`` BoundaryIoUMetric and ``scores`` PrecisionRecallMetric beside it. Shares are of the whole evaluation, ``predict``
+and ``count`` together.
 """
 from __future__ import annotations
 

@@ -93,6 +93,8 @@ BELIEVED = Operating(.1, .5, .6, .55, .4)
     ({'iou': .85}, {'images': 3}, []),
     ({'labelled': 0}, {}, []),
     ({}, {}, ['see']),
+    ({'best': Operating(1., .2, .1, .19, .1), 'now': Operating(0, 0, 0, 0, 0), 'taken': ((2, .7), )}, {}, ['see']),
+    ({'best': Operating(1., .2, .3, .21, .1), 'now': Operating(0, 0, 0, 0, 0)}, {}, ['believe', 'see']),
     ({'best': BELIEVED, 'now': BELIEVED}, {'findings': 5, 'example': 'damaged_label: a.png'}, ['label']),
     ({'best': BELIEVED, 'now': BELIEVED}, {'findings': 4}, ['look']),
     ({'best': BELIEVED, 'now': BELIEVED}, {'images': 19}, ['see']),

@@ -11,6 +11,7 @@ from .training_facts import TrainingFacts
 FLAWED = 0.05  # share of the training images of a class with audit findings
 BELIEF = 0.05  # gain in F-score of an offset from which on a class is not believed, or believed too much
 UNSEEN = 0.5  # best F-score below which no threshold separates a class
+LEARNT = 0.2  # best F-score below which a class is not learnt, so that what it is taken for says little
 RIVAL = 0.5  # share of the lost pixels that one class takes
 EDGE = 0.5  # share of the lost pixels near an edge
 WELL = 0.8  # IoU from which on nothing is advised
@@ -68,7 +69,9 @@ def advise(fate: Fate, facts: TrainingFacts, names: Sequence[str], *, movable: b
     """
     if not fate.labelled or fate.iou >= WELL:
         return []
-    found = [*_label(facts), *_few(facts), *_belief(fate, movable), *_edges(fate), *_rival(fate, names), *_seen(fate, facts)]
+    learnt = fate.best is None or fate.best.f_score >= LEARNT
+    of_errors = [*_belief(fate, movable), *_edges(fate), *_rival(fate, names)] if learnt else []
+    found = [*_label(facts), *_few(facts), *of_errors, *_seen(fate, facts)]
     return found or [Advice('look', 'Look at its images', 'No rule applies: it fails for several small reasons.')]
 
 
@@ -128,6 +131,10 @@ def _seen(fate: Fate, facts: TrainingFacts) -> list[Advice]:
     if facts.crop_share is not None and facts.crop_share < RARE_IMAGES:
         return [Advice('see', 'See it more', f'Only {_percent(facts.crop_share)} of the crops hold it, of the images '
                        f'{_percent(in_images)}: crop around it (RareClassCrop).')]
+    if best is not None and best.f_score < LEARNT:
+        return [Advice('see', 'See it more', f'It is not learnt: the best offset of its scores reaches an F-score of '
+                       f'{best.f_score:.2f}. Class weights such as InverseFrequency(power=0.5) and longer training come first, '
+                       'then more images of it and a higher resolution.')]
     if best is not None and best.f_score < UNSEEN:
         return [Advice('see', 'See it more', f'Its scores do not tell it apart: the best offset reaches an F-score of '
                        f'{best.f_score:.2f}. Longer training with weights, more images of it, or a network with a higher '

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,11 @@ def status_of_findings(work: Callable[[], int]) -> int:
 
 
 def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
-                  job: Any = None, crops: Any = None) -> int:
+                  job: Any = None, crops: Any = None, pairs: Sequence[Any] = ()) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from ..files import write_files
     from ..report import present, render, show
-    from ..scan.audit import add_crop_findings, finding_lines, number_of_findings
+    from ..scan.audit import add_crop_findings, add_near_duplicates, finding_lines, number_of_findings
     from ..scan.part import write_part
     from ..scan.report import describe_run, write_report
     from ..scan.scan import finish
@@ -75,6 +75,7 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
     found = finish(part, strict=args.strict)
     if crops is not None:
         add_crop_findings(found.audit, found.stats, crops)
+    add_near_duplicates(found.audit, pairs, part.manifest.other_split)
     config = Path(args.config) if job is not None else None
     source = present(found, out, run, config=config, job=job, crops=crops)
     written = [*write_report(found, out, run, crops=crops)]

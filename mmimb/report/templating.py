@@ -11,6 +11,7 @@ from typing import Any
 from .svg import percent, thousands
 
 QUOTED = re.compile(r'`([^`]+)`')
+INNER_WORD = re.compile(r'(?<=[a-z])(?=[A-Z(])')
 
 
 def render_page(template: str, values: Mapping[str, Any]) -> bytes:
@@ -31,7 +32,8 @@ def render_page(template: str, values: Mapping[str, Any]) -> bytes:
 
     environment = Environment(loader=PackageLoader('mmimb.report'), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(thousands=thousands, percent=percent, code=code, hundred=lambda share: 100 * share)
+    environment.filters.update(thousands=thousands, percent=percent, code=code, hundred=lambda share: 100 * share,
+                               breakable=lambda name: INNER_WORD.sub('\u200b', name))
     script = files(__package__).joinpath('templates/page.js').read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     values = {**values, 'svg': Markup, 'script': Markup(script), 'script_hash': f'sha256-{digest}'}
