@@ -3,8 +3,8 @@
 
     python benchmarks/near_duplicates.py [--data data/camvid] [--out FILE.csv]
 
-Shares of the 256 bits of ``mmimb.scan.near_duplicates``, as percentiles over all pairs of the kind: ``consecutive`` are at most 30
-frames (a second) apart, ``different sequences`` any two images of different ones.
+Shares of the 256 bits of ``mmimb.scan.near_duplicates``, as percentiles over all pairs of the kind: ``consecutive`` are at
+most 30 frames (a second) apart, ``different sequences`` any two images of different ones.
 """
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def main() -> None:
     upper = np.triu(np.ones_like(distance, bool), 1)
     same = sequence[:, None] == sequence
     kinds = {'consecutive': upper & same & (np.abs(number[:, None] - number) <= 30), 'different sequences': upper & ~same}
-    rows = [{'pairs': kind, 'number': int(mask.sum()),
-             **{f'p{p}': f'{value:.3f}' for p, value in zip(PERCENTILES, np.percentile(distance[mask], PERCENTILES), strict=True)}}
-            for kind, mask in kinds.items()]
+    rows = []
+    for kind, mask in kinds.items():
+        found = np.percentile(distance[mask], PERCENTILES)
+        rows.append({'pairs': kind, 'number': int(mask.sum()),
+                     **{f'p{p}': f'{value:.3f}' for p, value in zip(PERCENTILES, found, strict=True)}})
     write_csv(options.out, rows)
     for row in rows:
         print(row)

@@ -266,7 +266,7 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     assert (shown.suggestion is not None) == suggested
     page = Page(render(shown))
     assert ('suggestion' in page.text) == ('#suggestion' in {a.get('href') for _, a in page.elements}) == suggested
-    named = present(bare, Path('a/r.json'), {}, config=Path('configs/x/net.py'))
+    named = present(bare, Path('a/r.json'), {}, config='configs/x/net.py')
     assert named.title == f'net, {split}'
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config
@@ -279,7 +279,7 @@ def test_the_suggestion_counts_crops_and_ends_with_the_tuning() -> None:
     source = present(bare, Path('r.json'), {}, crops=CropCounts(4, 0, (900, 3), (36, 1), 0, 36))
     text, lines = Page(render(source)).text['suggestion'], derived_lines(stats, [], source.suggestion)
     for shown in (text, '\n'.join(lines)):
-        assert 'b (2.8 %) occurs in less than 5 % of the crops' in shown
+        assert 'b (2.8 %, one batch of 1 in 36) occurs in less than 5 % of the crops' in shown
         assert 'InverseFrequency' in shown
         assert ('Measured against cross-entropy' in shown) == bool(measured())
         assert shown.rstrip().endswith('mmimb tune my_child_config.py CHECKPOINT --out tuned.pth')

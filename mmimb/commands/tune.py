@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from .next_line import print_next
 from .run_options import add_run_options
 
 
@@ -16,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'test_dataloader is the split to tune on: images that are neither trained on nor reported')
     parser.add_argument('--for', dest='objective', default='mIoU', metavar='OBJECTIVE', help='mIoU (default), mIoU_tail, mAcc, '
                         'worst, or a weighted sum such as mIoU=0.5,mIoU_tail=0.5')
-    parser.add_argument('--start', choices=('half-weights', 'none'), default='half-weights', help='what counts as no change: '
-                        'half of the class weights of cross-entropy taken back (default, if it has some), or the model as it is')
+    parser.add_argument('--start', choices=('half-weights', 'none'), default='half-weights', help='no change means: half '
+                        'of the class weights of cross-entropy taken back (default, if it has some), or the model as it is')
     parser.add_argument('--stats', metavar='REPORT', help='report of `mmimb scan` on the training split: its class '
                         'shares and its tail (default: the shares of the split, the tail of its evaluator)')
     parser.add_argument('--groups', metavar='FILE', help='names of images that belong together, a group per line')
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if options.undo:
         undo_offsets(options)
         print(f'wrote {options.out} without offsets')
+        say_next(args)
         return 0
     from ..analysis.offset_table import tuning_sentence, tuning_table
     result = tune_checkpoint(options)
@@ -40,4 +43,10 @@ def run(args: argparse.Namespace) -> int:
         table = tuning_table(result.tuning, result.classes, result.before, result.after)
         notes = [f'note: {notice}' for notice in result.notices]
         print(*notes, table, tuning_sentence(result.tuning), f'wrote {options.out}', sep='\n')
+        say_next(args)
     return 0
+
+
+def say_next(args: argparse.Namespace) -> None:
+    """Say how the tuned model is tested."""
+    print_next('mmimb', 'test', args.config, args.out, '--out', str(Path(args.out).with_suffix('.json')))

@@ -11,25 +11,31 @@ from ..stack import name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import has_accelerator
+from .shipped import config_path, find_shipped_bases
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+LIST_HINT = ('; a list of heads or of losses cannot be merged: restate it in full, as the config that tools/scan_dataset.py '
+             'suggests does')
 OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
 
 
 def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:
     """Return the config at ``path`` with ``key=value`` overrides merged in and ``default_scope`` set.
 
-    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks.
+    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks, and those
+    that come with mmimb as ``'mmimb::…'``, which ``path`` may be, too.
 
     Raises:
         FileNotFoundError: The file is not there.
         ValueError: It cannot be read, an override does not fit, or one of the keys ``required`` is missing.
     """
     from mmengine.config import Config, DictAction
+    path = config_path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
     name_installed_packages()
+    find_shipped_bases()
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
@@ -38,7 +44,8 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         if isinstance(error, ImportError):
             kind, text = 'import: ', _first_error(error)  # mmengine tells the whole path instead
-        raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text})') from error
+        advice = LIST_HINT if isinstance(error, TypeError) and '_delete_' in str(error) and 'list' in str(error) else ''
+        raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text}){advice}') from error
     if overrides:
         for item in overrides:
             if '=' not in item:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 HALF_WEIGHTS = 'half-weights'
-STARTS = (HALF_WEIGHTS, 'none')
 
 
 @dataclass
