@@ -10,20 +10,23 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmseg.apis import inference_model, init_model
 from support.tiny_run import CLASSES, make_config, refused, tiny, tool
 from test_html_report import Page
-from test_metric import sample
+from test_metric import build, run, sample
 
 from mmimb.analysis.advice import advise, story
-from mmimb.analysis.evidence import Fate
+from mmimb.analysis.evidence import Fate, RunEvidence
 from mmimb.analysis.objects import object_counts
 from mmimb.analysis.score_curves import Operating
 from mmimb.analysis.training_facts import TrainingFacts, training_facts
 from mmimb.engine.explain_run import _check_trained, _classes
-from mmimb.engine.explaining import chosen
+from mmimb.engine.explaining import Explanation, Picture, chosen
+from mmimb.metrics import PrecisionRecallMetric
 from mmimb.metrics.anatomy import AnatomyMetric
 from mmimb.report.error_pictures import FALSE, FOUND, LOST, picture_panels
+from mmimb.report.explained import explained_lines, render_explanation
 from mmimb.stats import ClassStats
 from mmimb.stats.imbalance import rarest
 
@@ -234,13 +237,11 @@ def test_the_page_loads_nothing_and_runs_only_its_own_script(explained):
 
 
 def test_worst_images_are_ordered_by_iou_then_by_what_is_lost():
-    from test_evaluated import build, run  # the counts of three images of ten pixels
     metric = build(classes=NAMES, keep_counts=True)
     images = [([2] * 4 + [0] * 6, [0] * 10), ([2] * 8 + [0] * 2, [2] * 2 + [0] * 8), ([2] * 2 + [0] * 8, [0] * 10),
               ([2] * 5 + [0] * 5, [2] * 5 + [0] * 5), ([0] * 10, [0] * 10)]
     maps = [(np.array([pred, pred]), np.array([label, [255] * 10])) for label, pred in images]
     run(metric, [sample(*one) for one in maps])
-    from mmimb.analysis.evidence import RunEvidence
     found = RunEvidence('x', NAMES, {}, metric.counts, anatomy_of(maps))
     assert found.worst_images(2, 9) == [0, 2, 1, 3]
     assert found.most_lost(2, 9) == [1, 0, 2]
@@ -291,3 +292,58 @@ def test_a_split_without_labels_is_one_line(tiny, tmp_path):
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith('error: `pipeline` of BaseSegDataset must hold a LoadAnnotations')
     assert not (tmp_path / 'p.html').exists()
+
+
+EVIL = '<script>alert(1)</script>'
+
+
+def explanation(classes: tuple[str, ...], images: int = 6) -> Explanation:
+    """An explanation of random predictions; the last class is rare, and another one never occurs."""
+    rng = np.random.default_rng(0)
+    number = len(classes)
+    metric, scores, anatomy = build(classes=classes, keep_counts=True), PrecisionRecallMetric(), AnatomyMetric()
+    scores.dataset_meta = anatomy.dataset_meta = metric.dataset_meta
+    pictures = {}
+    for i in range(images):
+        label = rng.integers(0, number - 1, (12, 16))
+        label[:2, :3], label[0, -1] = number - 1, 255
+        label[label == 1] = 0
+        logits = rng.normal(size=(number, 12, 16)) + 2 * (np.arange(number)[:, None, None] == label)
+        one = {**sample(logits.argmax(0), label, f'{EVIL}{i}.png'), 'seg_logits': {'data': torch.tensor(logits)}}
+        for each in (metric, scores, anatomy):
+            each.process(None, [one])
+        pictures[i] = Picture(f'{EVIL}{i}.png', None if i < 3 else np.zeros((12, 16, 3), np.uint8),
+                              np.where(label == 255, -1, label), [logits.argmax(0)])
+    metrics = {**metric.evaluate(images), **scores.evaluate(images)}
+    anatomy.evaluate(images)
+    run_of = RunEvidence(f'{EVIL}.pth', classes, metrics, metric.counts, anatomy.anatomy, scores.curves)
+    stats = ClassStats(pixels=(900, *[0 if c == 1 else 100 for c in range(1, number - 1)], 3), classes=classes)
+    rare = tuple(rarest(stats, 6))
+    facts_of = tuple(facts(images=None, num_images=None, crop_share=None, pixels=p, share=p / 9999) for p in stats.pixels)
+    palette = rng.integers(0, 255, (number, 3)).astype(np.uint8)
+    return Explanation(f'{EVIL} title', 'val', f'{EVIL}.json', (run_of, ), stats, facts_of, rare, palette, chosen(run_of, rare),
+                       pictures, (f'`{EVIL}` is a notice', ))
+
+
+def test_no_name_becomes_code():
+    names = ('sky', 'never', f'{EVIL}"onload="x', 'sign\x07\n\ud800')
+    found = explanation(names)
+    html = render_explanation(found)
+    page = Page(html)
+    assert page.open == []
+    assert sum(tag == 'script' for tag, _ in page.elements) == 1
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith('on')]
+    for section in ('stories', 'confusion', 'images', 'frequency', 'numbers', 'provenance'):
+        assert '<script>' in page.text[section], 'shown as it is written'
+    assert page.text['images'].count('the image cannot be read') >= 1
+    assert [row[0] for row in page.rows['numbers'][1:]][:1] == ['never'], 'what never occurs is the rarest'
+    assert all('\x07' not in line and '\n' not in line for line in explained_lines(found))
+
+
+def test_150_classes_stay_a_page_that_opens():
+    html = render_explanation(explanation(tuple(f'thing {c:03d}' for c in range(150)), images=3))
+    assert len(html) < 3_000_000
+    page = Page(html)
+    assert len(page.rows['numbers']) == 151
+    assert sum(tag == 'rect' for tag, _ in page.elements) < 10_000

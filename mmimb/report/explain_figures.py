@@ -28,15 +28,15 @@ class Cell(NamedTuple):
     link: str
 
 
-def precision_recall_figure(runs: Sequence[RunEvidence], c: int, names: Sequence[str]) -> str:
+def precision_recall_figure(runs: Sequence[RunEvidence], c: int, name: str) -> str:
     """Return precision over recall of a class for each run: a dot where the model is, a ring at the best F-score."""
     with new_figure(3.1, 2.7) as figure:
         ax = figure.subplots()
-        for run, color, name in zip(runs, RUN_COLORS, names, strict=False):
+        for run, color in zip(runs, RUN_COLORS, strict=False):
             if run.curves is None:
                 continue
             recall, precision = run.curves.curve(c)
-            ax.plot(recall, precision, color=color, linewidth=1.6, label=name)
+            ax.plot(recall, precision, color=color, linewidth=1.6)
             now, best = run.curves.point(c), run.curves.best(c)
             ax.plot(*_place(now), 'o', color=color, markersize=6)
             ax.plot(*_place(best), 'o', color=color, markersize=9, fillstyle='none')
@@ -45,7 +45,7 @@ def precision_recall_figure(runs: Sequence[RunEvidence], c: int, names: Sequence
         ax.set_xlabel('recall')
         ax.set_ylabel('precision')
         ax.grid()
-        return to_svg(figure, f'Precision and recall of {runs[0].classes[c]}')
+        return to_svg(figure, f'Precision and recall of {name}')
 
 
 def frequency_iou_figure(stats: ClassStats, fates: Sequence[Sequence[Fate]], names: Sequence[str],

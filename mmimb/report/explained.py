@@ -96,7 +96,7 @@ def rare_stories(found: Any, names: Sequence[str], *, figures: bool = False) -> 
     stories = []
     for c in found.rare:
         first, facts = fates[0][c], found.facts[c]
-        curves = precision_recall_figure(runs, c, labels) if figures and runs[0].curves is not None and first.labelled else ''
+        curves = precision_recall_figure(runs, c, names[c]) if figures and runs[0].curves is not None and first.labelled else ''
         stories.append(RareClass(
             c, names[c], tuple(of_run[c] for of_run in fates), tuple(story(first, facts, names)),
             tuple(advise(first, facts, names, movable=runs[0].movable)),
