@@ -68,8 +68,8 @@ def test_logit_adjustment(way, tau) -> None:
     head = Mask2FormerHead()
     log = np.log(np.array(IMAGES) / sum(IMAGES))
     nothing = np.zeros(4)
-    expected = (semantic_map(head, nothing) * np.exp(-tau * log)[:, None, None] if way == 'map' else
-                semantic_map(head, np.append(-tau * log, 0)))
+    expected = (semantic_map(head, np.append(-tau * log, 0)) if way == 'queries' else
+                semantic_map(head, nothing) * np.exp(-tau * log)[:, None, None])
     model = nn.Module()
     model.decode_head = head
     Correction(logit_adjustment=tau, stats=STATS, queries=way).apply(model)
@@ -89,7 +89,7 @@ def test_what_cannot_be_adjusted() -> None:
         Correction(tau_normalization=1.0).apply(model)
     model.decode_head.cls_embed = None
     with pytest.raises(ValueError, match='must be map for Mask2FormerHead'):
-        Correction(logit_adjustment=1.0, stats=STATS).apply(model)
+        Correction(logit_adjustment=1.0, stats=STATS, queries='queries').apply(model)
     model.decode_head = type('FCNHead', (nn.Module, ), {})()
     with pytest.raises(ValueError, match='must meet a head that classifies queries, got FCNHead'):
         Correction(logit_adjustment=1.0, stats=STATS, queries='map').apply(model)
