@@ -44,7 +44,8 @@ def test_the_list_of_commands_has_the_first_line_of_each() -> None:
 
 def test_a_command_is_a_module_and_a_module_a_command() -> None:
     modules = {path.stem for path in (ROOT / 'mmimb/commands').glob('*.py')}
-    assert {name.replace(' ', '_') for name in COMMANDS} == modules - {'__init__', 'main', 'next_line', 'run_options', 'scan_outputs'}
+    parts = {'__init__', 'main', 'next_line', 'run_options', 'scan_outputs'}
+    assert {name.replace(' ', '_') for name in COMMANDS} == modules - parts
 
 
 def test_no_command_and_an_unknown_one_tell_the_usage() -> None:
