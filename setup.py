@@ -56,7 +56,7 @@ setup(
                   'Issues': f'{REPOSITORY}/issues'} if REPOSITORY else {},
     python_requires='>=3.10',
     packages=find_packages(include=['mmimb', 'mmimb.*']),
-    package_data={'mmimb': ['py.typed', '**/*.json', '**/*.css', '**/*.j2']},
+    package_data={'mmimb': ['py.typed', '**/*.json', '**/*.css', '**/*.j2', '**/*.js']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['mmimb = mmimb.commands.main:run']},
     # No stack among these: the two provide the same import names and would overwrite each other.

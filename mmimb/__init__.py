@@ -10,7 +10,7 @@ _PUBLIC = {  # the names of mmimb's parts that Python users need: imported as th
     'losses': ('BinaryCrossEntropyLoss', 'ComplementCrossEntropyLoss', 'CrossEntropyLoss', 'DiceLoss',
                'DistributionBalancedLoss', 'ELMLoss', 'FocalLoss', 'LDAMLoss', 'LogitAdjustmentLoss', 'LovaszLoss',
                'OhemCrossEntropyLoss', 'OutlyingMSELoss', 'QueryCrossEntropyLoss', 'TverskyLoss', 'VSLoss'),
-    'metrics': ('BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric'),
+    'metrics': ('BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric', 'PrecisionRecallMetric'),
     'sampling': ('DifficultySampler', 'RareClassCrop', 'RareClassSampler', 'RepeatFactorSampler'),
     'stats': ('ClassStats', 'EvaluatedCounts', 'PerImageCounts'),
     'testing': ('check_loss', ),

@@ -17,7 +17,7 @@ from mmimb.doctor.check import Finding
 from mmimb.engine.config import read_config
 
 SCRIPTS = {'train.py': 'train', 'test.py': 'test', 'tune_offsets.py': 'tune', 'compare_runs.py': 'compare',
-           'doctor.py': 'doctor', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
+           'doctor.py': 'doctor', 'explain.py': 'explain', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
 HEAVY = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'rich', 'matplotlib', 'yaml'}
 
 
@@ -64,8 +64,8 @@ def test_no_command_and_an_unknown_one_tell_the_usage() -> None:
 def test_a_script_is_its_command(name, monkeypatch) -> None:
     given = []
     monkeypatch.setattr(f'mmimb.commands.{SCRIPTS[name]}.run', lambda args: given.append(args) or 5)
-    words = {'train': ['c.py'], 'test': ['c.py', 'x.pth'], 'tune': ['c.py', 'x.pth', '--out', 'y.pth'], 'compare': ['a=b.json'],
-             'scan': ['c.py']}.get(SCRIPTS[name], [])
+    words = {'train': ['c.py'], 'test': ['c.py', 'x.pth'], 'tune': ['c.py', 'x.pth', '--out', 'y.pth'],
+             'explain': ['c.py', 'x.pth'], 'compare': ['a=b.json'], 'scan': ['c.py']}.get(SCRIPTS[name], [])
     assert main([SCRIPTS[name], *words]) == 5
     monkeypatch.setattr(sys, 'argv', [name, *words])
     with pytest.raises(SystemExit) as ended:
