@@ -73,7 +73,8 @@ def measure(work: Path, split: str, stats: ClassStats) -> list[dict[str, Any]]:
     for (way, tau), matrix in counts.items():
         found = scores(matrix.diagonal(), matrix.sum(1), matrix.sum(0))
         rows.append({'arm': arm, 'seed': int(seed), 'split': split, 'adjustment': way, 'tau': tau,
-                     'mIoU': round(100 * float(found.iou.mean()), 2), 'mIoU_tail': round(100 * float(found.iou[tail].mean()), 2),
+                     'mIoU': round(100 * float(found.iou.mean()), 2),
+                     'mIoU_tail': round(100 * float(found.iou[tail].mean()), 2),
                      'mAcc': round(100 * float(found.recall.mean()), 2)})
     return rows
 
