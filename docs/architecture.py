@@ -1,7 +1,7 @@
 """The picture of docs/architecture.md, from the imports of the code: ``python docs/architecture.py`` writes it again.
 
-An arrow goes from a part to a part that it imports. Arrows that follow from others are left out (tools → engine → scan → stats
-needs no tools → stats), and so are the small modules of a file each, which any part may import.
+An arrow goes from a part to a part that it imports. Arrows that follow from others are left out (commands → engine → scan →
+stats needs no commands → stats), and so are the small modules of a file each, which any part may import.
 """
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def purpose(part: str) -> str:
     """Return the first sentence of the docstring of a folder, or of a module."""
     path = ROOT / 'mmimb' / part
     path = path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) if path.is_file() else 'the commands that people type'
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) if path.is_file() else 'the commands as scripts'
     return re.split(r'[.;?]( |$)', re.sub(r':\w+:|`', '', (doc or '').replace('\n', ' ')))[0]
 
 

@@ -41,6 +41,12 @@ def outlying_mse(z: np.ndarray, y: int) -> float:
     return ((z - target)**2).mean() / 66
 
 
+def weighted_mse(z: np.ndarray, y: int) -> float:
+    target, factor = np.zeros(len(z)), np.ones(len(z))
+    target[y], factor[y] = 66 / len(z) * rank(y), 15
+    return (factor * (z - target)**2).mean() / 66
+
+
 def cross_entropy(z: np.ndarray, y: int) -> float:
     return -log_softmax(z)[y]
 
@@ -170,7 +176,8 @@ class Case:
     exempt: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return str(self.cfg['type']).removeprefix('mmimb.') + ('-sigmoid' if self.cfg.get('use_sigmoid') else '')
+        kind = '-sigmoid' if self.cfg.get('use_sigmoid') else '-weighted' if 'label_weight' in self.cfg else ''
+        return str(self.cfg['type']).removeprefix('mmimb.') + kind
 
     @property
     def has_map(self) -> bool:
@@ -179,7 +186,9 @@ class Case:
 
 CASES = [
     Case(dict(type='mmimb.OutlyingMSELoss', stats=STATS), per_pixel(outlying_mse),
-         dict(alpha=6.0, label='log', order='frequent_large', stats=dict(pixels=[1, 2, 3, 4])), SOFTMAX),
+         dict(alpha=6.0, label='log', order='frequent_large', label_weight=3.0, stats=dict(pixels=[1, 2, 3, 4])), SOFTMAX),
+    Case(dict(type='mmimb.OutlyingMSELoss', stats=STATS, label_weight=15.0), per_pixel(weighted_mse),
+         dict(alpha=6.0, label='log', order='frequent_large', label_weight=1.0, stats=dict(pixels=[1, 2, 3, 4])), SOFTMAX),
     Case(dict(type='mmimb.CrossEntropyLoss'), per_pixel(cross_entropy), exempt=SOFTMAX),
     Case(dict(type='mmimb.FocalLoss'), per_pixel(focal), dict(gamma=0.5), SOFTMAX),
     Case(dict(type='mmimb.ComplementCrossEntropyLoss'), per_pixel(complement), dict(gamma=0.5), SOFTMAX),

@@ -1,7 +1,6 @@
 """tools/compare_runs.py as users call it: output, files, bad input."""
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,15 +10,14 @@ from pathlib import Path
 import pytest
 from test_compare import CE, CLASSES, MSE, result, write
 
+from mmimb.commands import main as commands
+
 TOOL = Path(__file__).parents[1] / 'tools/compare_runs.py'
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def main():
-    spec = importlib.util.spec_from_file_location('compare_runs', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return lambda arguments: commands.main(['compare', *arguments])
 
 
 def fails(main, capsys, *argv):
@@ -93,7 +91,7 @@ def without(key):
 CONTENT = {
     'no json': ('{', 'must be JSON'),
     'a list': ([1], 'must hold `metrics`'),
-    'no metrics': ({'classes': CLASSES}, "must hold `metrics` as tools/test.py --out writes them, got ['classes']"),
+    'no metrics': ({'classes': CLASSES}, "must hold `metrics` as `mmimb test --out` writes them, got ['classes']"),
     'no classes': (dict(result(CE), classes=None), '`classes` must be a list of distinct class names, got None'),
     'empty classes': (dict(result(CE), classes=[]), '`classes` must have at least one'),
     'same class': (dict(result(CE), classes=['a', 'a']), '`classes` must be a list of distinct class names'),

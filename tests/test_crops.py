@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import runpy
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ from conftest import ROOT
 from mmengine.config import Config
 from PIL import Image
 
+from mmimb.commands.main import main
 from mmimb.scan import build_split
 from mmimb.scan.crops import count_crops
 from mmimb.stats import ClassStats
@@ -235,10 +235,8 @@ def test_the_tool_tells_what_the_pipeline_cannot_take(folder) -> None:
     (['--crops', '1', '--shard', '0/2'], '`html`, `crops` and `class-weight` must come with a scan of all images'),
     (['--html', 'x.html', '--shard', '0/2'], '`html`, `crops` and `class-weight` must come with a scan of all images')])
 def test_options_that_do_not_fit_are_told_before_the_scan(folder, arguments, rule, monkeypatch, capsys) -> None:
-    tool = runpy.run_path(str(ROOT / 'tools/scan_dataset.py'), run_name='tool')
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, 'argv', ['scan_dataset.py', 'config.py', *arguments])
     with pytest.raises(SystemExit) as ended:
-        tool['main']()
+        main(['scan', 'config.py', *arguments])
     assert ended.value.code == 2
     assert rule in capsys.readouterr().err

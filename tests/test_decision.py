@@ -13,7 +13,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from support.head_cases import CLASSES, batch, build, head_cfg, inputs, one_thread, wrapped  # noqa: F401
 from torch import nn
 
-from mmimb.engine.decision import REASONS, Classifier, correction_notices
+from mmimb.engine.decision import REASONS, Classifier, class_weights_of, correction_notices
 
 CE = dict(type='mmimb.CrossEntropyLoss')
 OFFSETS = np.array([0.5, -0.25, 1.0, -1.25])
@@ -143,3 +143,21 @@ def test_a_loss_that_corrects_already_is_told(loss: dict, words: str) -> None:
     (notice, ) = correction_notices([build(loss)])
     assert notice.startswith(words)
     assert correction_notices([build(CE)]) == []
+
+
+WEIGHT = [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(('loss', 'weights'), [
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=WEIGHT), WEIGHT),
+    (dict(type='CrossEntropyLoss', class_weight=WEIGHT), WEIGHT),
+    (CE, None),
+    (dict(type='CrossEntropyLoss', use_sigmoid=True, class_weight=WEIGHT), None),
+    (dict(type='mmimb.FocalLoss', class_weight=WEIGHT), None),
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.DifficultyBalanced', num_classes=4)), None),
+    (dict(type='mmimb.CrossEntropyLoss', class_weight=dict(type='mmimb.Deferred', weight=WEIGHT, begin=0.8)), None),
+])
+def test_weights_that_can_be_taken_back(loss: dict, weights: list[float] | None) -> None:
+    built = build(loss)
+    assert class_weights_of([built]) == weights
+    assert class_weights_of([built, build(CE)]) is None

@@ -235,7 +235,7 @@ def test_counts_of_other_splits_suggest_nothing(split, suggested) -> None:
     assert (shown.suggestion is not None) == suggested
     page = Page(render(shown))
     assert ('suggestion' in page.text) == ('#suggestion' in {a.get('href') for _, a in page.elements}) == suggested
-    named = present(bare, Path('a/r.json'), {}, config=Path('configs/x/net.py'))
+    named = present(bare, Path('a/r.json'), {}, config='configs/x/net.py')
     assert named.title == f'net, {split}'
     if suggested:
         assert "_base_ = './net.py'" in named.suggestion.config
@@ -251,7 +251,7 @@ def test_the_suggestion_counts_crops_and_ends_with_the_tuning() -> None:
         assert 'b (2.8 %) occurs in less than 5 % of the crops' in shown
         assert 'InverseFrequency' in shown
         assert ('Measured against cross-entropy' in shown) == bool(measured())
-        assert shown.rstrip().endswith('python tools/tune_offsets.py my_child_config.py CHECKPOINT --out tuned.pth')
+        assert shown.rstrip().endswith('mmimb tune my_child_config.py CHECKPOINT --out tuned.pth')
 
 
 def test_errors_of_the_audit_come_before_a_suggestion() -> None:

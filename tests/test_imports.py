@@ -21,15 +21,17 @@ ALLOWED = {
     'weights': {'files', 'stats', 'checks', 'registry', 'functional'},
     'losses': {'functional', 'dispatch', 'stats', 'checks', 'weights', 'registry'},
     'heads': {'functional', 'dispatch', 'stats', 'checks', 'registry'},
-    'metrics': {'functional', 'stats', 'checks', 'padding', 'printable', 'registry'},
+    'metrics': {'functional', 'stats', 'checks', 'files', 'padding', 'printable', 'registry'},
     'hooks': {'functional', 'stats', 'scan', 'weights', 'heads', 'sampling', 'analysis', 'checks', 'files', 'padding',
               'signals', 'workers', 'registry'},
     'datasets': {'registry'},
     'sampling': {'stats', 'scan', 'checks', 'weights', 'registry'},
-    'engine': {'functional', 'stats', 'scan', 'analysis', 'weights', 'datasets', 'heads', 'checks', 'files', 'nodes',
+    'engine': {'functional', 'stats', 'scan', 'analysis', 'metrics', 'weights', 'datasets', 'heads', 'checks', 'files', 'nodes',
                'printable', 'signals', 'workers', 'stack', 'registry'},
     'analysis': {'printable', 'stats', 'checks'},
     'report': {'stats', 'scan', 'weights', 'checks'},
+    'commands': {'analysis', 'checks', 'datasets', 'doctor', 'engine', 'files', 'printable', 'report', 'scan', 'signals',
+                 'stack', 'weights'},
     'doctor': {'printable', 'stack', 'engine', 'scan', 'functional', 'dispatch', 'hooks', 'registry'},
     'testing': {'stats', 'weights', 'engine', 'nodes', 'stack'},
     'checks': set(),
@@ -42,6 +44,7 @@ ALLOWED = {
     'registry': {'stack'},
     'stack': set(),
     '__init__': set(),
+    '__main__': {'commands'},
 }
 FILES = sorted((ROOT / 'mmimb').rglob('*.py'))
 architecture = SimpleNamespace(**runpy.run_path(str(ROOT / 'docs/architecture.py')))

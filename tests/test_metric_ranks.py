@@ -4,17 +4,20 @@ from __future__ import annotations
 import json
 
 import mmengine.dataset.sampler as mmengine_sampler
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
+from test_evaluated import numpy_counts
 from test_metric import STATS, build, random_samples, run
 from torch.utils.data import DataLoader
 
 from mmimb import padding
+from mmimb.stats import EvaluatedCounts
 
 CASES = [dict(images=7, round_up=True), dict(images=7, round_up=False), dict(images=6, round_up=True),
-         dict(images=1, round_up=True), dict(images=1, round_up=False)]
+         dict(images=1, round_up=True), dict(images=1, round_up=False), dict(images=5, round_up=True, shuffle=False)]
 
 
 def evaluate(metric, images, round_up, shuffle=True):
@@ -28,8 +31,13 @@ def evaluate(metric, images, round_up, shuffle=True):
 def _rank_main(rank, world_size, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size)
-    metric = build(stats=STATS)
-    results = [evaluate(metric, **case) for case in CASES]
+    metric = build(stats=STATS, keep_counts=True)
+    results = []
+    for number, case in enumerate(CASES):
+        results.append(evaluate(metric, **case))
+        if rank == 0:
+            np.savez(f'{folder}/{number}.npz', **metric.counts.arrays())
+    assert (metric.counts is None) == (rank != 0)
     with open(f'{folder}/{rank}.json', 'w') as file:
         json.dump(results, file)
     torch.distributed.destroy_process_group()
@@ -42,6 +50,16 @@ def test_two_processes_equal_one(tmp_path):
     for rank in range(2):
         got = [json.dumps(result) for result in json.loads((tmp_path / f'{rank}.json').read_text())]
         assert got == expected  # as text: NaN equals NaN, and the order of the keys is the same
+    for number, case in enumerate(CASES):
+        samples = random_samples(case['images'], seed=case['images'], unlabelled=(3,))
+        with np.load(tmp_path / f'{number}.npz') as file:
+            kept = EvaluatedCounts.of(dict(file))
+        order = np.argsort(kept.files)
+        assert [kept.files[at] for at in order] == [f'{i}.png' for i in range(case['images'])], 'no padding, every image'
+        assert case.get('shuffle', True) or (order == np.arange(len(order))).all(), 'in the order of the dataset'
+        counts, confusion = numpy_counts(samples)
+        np.testing.assert_array_equal(kept.dense(5)[:, order], counts)
+        np.testing.assert_array_equal(kept.confusion, confusion)
 
 
 @pytest.mark.parametrize('world_size', [1, 2, 3, 4])

@@ -9,7 +9,7 @@ import pytest
 from mmimb.analysis.offset_evidence import student, witnesses
 from mmimb.analysis.offset_objective import Counts, Objective
 from mmimb.analysis.offset_search import Contest, _State, ascend
-from mmimb.analysis.offsets import tune
+from mmimb.analysis.offsets import half_of_weights, tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
 GOALS = ['mIoU', 'mIoU_tail', 'mAcc', 'worst', 'mIoU=1,mIoU_tail=2,mAcc=0.5,worst=3']
@@ -158,6 +158,59 @@ def test_a_calibrated_balanced_model_stays_as_it_is(seed) -> None:
     assert result.gain == 0
 
 
+ROOT = np.array([60, 20, 10, 6, 3, 1.0])
+ROOT_WEIGHT = (ROOT / ROOT.sum()) ** -0.5
+ROOT_HALF = 0.25 * np.log(ROOT / ROOT.sum())
+
+
+def test_half_of_the_weights() -> None:
+    np.testing.assert_allclose(half_of_weights(ROOT_WEIGHT), ROOT_HALF, rtol=1e-12)
+    np.testing.assert_allclose(half_of_weights([1.0, 4.0, 0.0]), [0, -np.log(2), 0])
+
+
+def test_a_shifted_sample_is_the_sample_of_shifted_scores() -> None:
+    data, offsets = images(2, [6, 3, 1], bias=[0, 1, 2]), np.array([0.5, -0.2, -1.5])
+    moved = sample_of(data, budget=10_000).shifted(offsets)
+    assert (np.diff(moved.scores) <= 0).all()
+    counts = Contest.of(moved, 8).counts(np.zeros(3)).sum()
+    np.testing.assert_array_equal(counts.hits, plain_counts(data, offsets).hits)
+    np.testing.assert_array_equal(counts.predicted, plain_counts(data, offsets).predicted)
+
+
+def test_the_start_is_kept_where_few_images_do_not_decide() -> None:
+    data = images(2, ROOT, bias=np.log(ROOT_WEIGHT), size=10, seed=6)
+    assert tune(sample_of(data)).family == 'none'
+    result = tune(sample_of(data), start=ROOT_HALF)
+    assert result.family == 'start'
+    np.testing.assert_allclose(result.offsets, ROOT_HALF - ROOT_HALF.mean())
+    before, after = (plain_value('mIoU', plain_counts(data, d)) for d in (np.zeros(6), ROOT_HALF))
+    assert (result.before, result.after) == pytest.approx((before, after))
+    assert result.gain == result.start.gain == pytest.approx(after - before)
+
+
+def test_a_start_that_hurts_is_dropped() -> None:
+    data = images(20, ROOT, size=40, seed=4)
+    result = tune(sample_of(data), start=3 * ROOT_HALF)
+    assert result.start is None
+    assert result.offsets.tobytes() == tune(sample_of(data)).offsets.tobytes()
+
+
+def test_offsets_on_top_of_the_start_are_those_of_the_whole_way() -> None:
+    data = images(40, ROOT, bias=2 * np.log(ROOT_WEIGHT), size=40, seed=5)
+    plain, begun = tune(sample_of(data[:20])), tune(sample_of(data[:20]), start=ROOT_HALF)
+    assert begun.family not in ('none', 'start')
+    values = [plain_value('mIoU', plain_counts(data[20:], found.offsets)) for found in (plain, begun)]
+    assert values[1] == pytest.approx(values[0], abs=0.5)
+    nothing = plain_value('mIoU', plain_counts(data[20:], np.zeros(6)))
+    assert begun.gain == pytest.approx(values[1] - nothing, abs=1)  # over the model as it is, not over the start
+    assert begun.before == plain.before
+
+
+def test_an_even_start_is_no_start() -> None:
+    data = images(4, [3, 2, 1], size=20)
+    assert tune(sample_of(data), start=np.ones(3)).start is None
+
+
 def test_the_same_call_gives_the_same_bits() -> None:
     data = images(8, [9, 1, 3], bias=[0, 2, 1], size=20)
     first, second = (tune(sample_of(data), 'mIoU=1,worst=1') for _ in range(2))
@@ -219,6 +272,8 @@ def test_groups_are_kept_together() -> None:
     (dict(objective='mIoU_tail'), '`tail` must hold the tail classes'),
     (dict(shares=[1, 2]), '`shares` must be 3 numbers'),
     (dict(shares=[1, 2, -1]), '`shares` must be 3 numbers'),
+    (dict(start=[1, 2]), '`start` must be 3 numbers'),
+    (dict(start=[1, 2, np.nan]), '`start` must be 3 numbers'),
 ])
 def test_bad_arguments(change, words) -> None:
     with pytest.raises(ValueError, match=words):

@@ -140,7 +140,7 @@ def test_overlapping_parts_are_refused(reader, parts) -> None:
 
 def test_a_part_is_no_report(parts, tmp_path) -> None:
     path, arrays = write_part(parts[0], tmp_path / 'p.json', {})
-    with pytest.raises(ValueError, match=r'`stats` must be a whole report, .*; join all parts with `tools/scan_dataset.py'):
+    with pytest.raises(ValueError, match=r'`stats` must be a whole report, .*; join all parts with `mmimb scan merge'):
         ClassStats.load(path)
     whole = write_report(finish(join_parts(parts)), tmp_path / 'whole.json')[0]
     with pytest.raises(ValueError, match=r'`part` must be what `--shard` or `--launcher` writes, got .* with a whole report'):

@@ -12,6 +12,7 @@ import torch
 from support.tiny_run import ROOT, environment, error_line, free_port, iterations, refused, start, tiny, tool, wait_for
 
 from mmimb.hooks import PreemptionHook
+from mmimb.stats import EvaluatedCounts
 
 __all__ = ['tiny']  # a fixture
 LONG = ('train_cfg.max_iters=4000', 'train_cfg.val_interval=4000', 'default_hooks.checkpoint.interval=2000',
@@ -77,6 +78,7 @@ def test_two_processes_test_and_fail_like_one(tiny, tmp_path):
                   tmp_path / 'm.json', PORT=free_port())
     assert result.returncode == 0, result.stderr[-3000:]
     assert '"mIoU_tail"' in (tmp_path / 'm.json').read_text()
+    assert EvaluatedCounts.load(tmp_path / 'm.json').files == tuple(f'{i}.png' for i in range(8))
     result = tool('dist_train.sh', tmp_path / 'no.py', 1, PORT=free_port())
     assert error_line(result) == f"error: `config` must be an existing config file, got '{tmp_path / 'no.py'}'"
 

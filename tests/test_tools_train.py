@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 from support.tiny_run import CLASSES, error_line, iterations, make_report, refused, tiny, tool
 from test_engine_checkpoint import Crafted
 
-from mmimb.stats import ClassStats
+from mmimb.stats import ClassStats, EvaluatedCounts, image_scores
 
 __all__ = ['tiny']  # a fixture
 METRICS = ('mIoU', 'mAcc', 'aAcc', 'mIoU_head', 'mIoU_tail', 'IoU.car', 'Acc.sign', 'Precision.road')
@@ -71,7 +71,14 @@ def test_test_writes_the_metrics(tiny):
     assert report['seed'] == 3
     assert report['classes'] == list(CLASSES)
     assert report['groups'] == {'head': ['road'], 'medium': ['car'], 'tail': ['sign']}
-    assert os.listdir(tiny.folder / 'out') == ['metrics.json']
+    assert sorted(os.listdir(tiny.folder / 'out')) == ['metrics.counts.npz', 'metrics.json']
+    counts = EvaluatedCounts.load(tiny.folder / 'out/metrics.json')
+    assert counts.files == tuple(f'{i}.png' for i in range(8))
+    assert counts.totals(3)[1].tolist() == [8 * (61 * 64 - 22 * 32 - 64), 8 * 22 * 32, 8 * 64], 'the labels that were written'
+    hits, label, prediction = counts.totals(3)
+    assert report['metrics']['IoU.road'] == pytest.approx(100 * hits[0] / (label[0] + prediction[0] - hits[0]), abs=.00501)
+    assert report['areas']['sign'] == {'label': 512, 'prediction': int(prediction[2])}
+    assert report['image_scores']['mIoU_C'] == pytest.approx(image_scores(counts, 3)['mIoU_C'], abs=.00501)
     assert len(list((tiny.folder / 'show').rglob('*.png'))) == 8
     assert (tiny.work / 'tiny.py').read_bytes() == dumped, 'testing overwrote the config of the training'
     assert f'mIoU: {report["metrics"]["mIoU"]:.4f}' in tiny.output.rsplit('Iter(val)', 1)[1]

@@ -132,7 +132,7 @@ def test_undo_gives_the_weights_back_bit_by_bit(trained, tmp_path) -> None:
     undo_offsets(trained.options(trained.tuned, out))
     assert same_weights(out, trained.checkpoint)
     assert RECORD not in load(out)
-    with pytest.raises(ValueError, match=r'`--undo` must be given for a checkpoint of tools/tune_offsets.py'):
+    with pytest.raises(ValueError, match=r'`--undo` must be given for a checkpoint of `mmimb tune`'):
         undo_offsets(trained.options(out, tmp_path / 'again.pth'))
 
 
@@ -145,6 +145,18 @@ def test_tuning_again_replaces_the_offsets(trained, tmp_path) -> None:
     assert load(tmp_path / 'other.pth')[RECORD]['objective'] == 'worst'
     undo_offsets(trained.options(tmp_path / 'other.pth', tmp_path / 'plain.pth'))
     assert same_weights(tmp_path / 'plain.pth', trained.checkpoint)
+
+
+def test_half_of_the_class_weights_is_where_the_search_starts(trained, tmp_path) -> None:
+    weighted = dict(cfg_options=['model.decode_head.loss_decode.class_weight=[1,7.389056,9.0]'])  # log: 0, 2, 2.2
+    result = trained.tune(trained.checkpoint, tmp_path / 'half.pth', **weighted)
+    assert result.tuning.start is not None
+    assert 'Start: half of the class weights taken back, which changes mIoU by +' in tuning_sentence(result.tuning)
+    assert result.tuning.before == trained.result.tuning.before
+    assert result.tuning.after >= result.tuning.before + result.tuning.start.gain - 0.5
+    plain = trained.tune(trained.checkpoint, tmp_path / 'none.pth', start='none', **weighted)
+    assert plain.tuning.start is None
+    assert plain.tuning.offsets.tobytes() == trained.result.tuning.offsets.tobytes()
 
 
 def test_no_change_leaves_the_bits_alone(trained, tmp_path) -> None:
@@ -256,13 +268,13 @@ def test_bad_input_gets_one_line_before_anything_is_written(trained, tmp_path) -
     assert '`--out` must be a file, got the folder' in line('--out', tmp_path)
     assert '`checkpoint` must be an existing file' in line(checkpoint='none.pth')
     assert '`CHECKPOINT` must be a local file' in line(checkpoint='https://example.org/a.pth')
-    assert "`--undo` must be given for a checkpoint of tools/tune_offsets.py" in line('--undo')
+    assert "`--undo` must be given for a checkpoint of `mmimb tune`" in line('--undo')
     assert '`stats` must' in line('--stats', tmp_path / 'none.json')
     torch.save(dict(state_dict={}), tmp_path / 'empty.pth')
     assert '`CHECKPOINT` must hold weights' in line(checkpoint=tmp_path / 'empty.pth')
     torch.save({**load(trained.tuned), RECORD: dict(key=1)}, tmp_path / 'broken.pth')
     text = line(checkpoint=tmp_path / 'broken.pth')
-    assert '`CHECKPOINT` must hold `decision_offsets` as tools/tune_offsets.py writes it' in text
+    assert '`CHECKPOINT` must hold `decision_offsets` as `mmimb tune` writes it' in text
     assert not (tmp_path / 'out.pth').exists()
 
 

@@ -1,44 +1,10 @@
 #!/usr/bin/env python
-"""Test a segmentor, and write the metrics as JSON."""
-import argparse
+"""Test a segmentor: `mmimb test`."""
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def parse_arguments() -> argparse.Namespace:
-    from mmimb.engine.config import add_common_arguments
-    parser = argparse.ArgumentParser(description='Test a segmentor.')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
-    parser.add_argument('--work-dir', help='folder for logs (default: ./work_dirs/<name of the config>/test)')
-    parser.add_argument('--out', metavar='METRICS.json', help='write the metrics to this file')
-    parser.add_argument('--show-dir', metavar='FOLDER', help='draw every prediction into this folder')
-    parser.add_argument('--logit-adjustment', type=float, metavar='TAU', help='subtract TAU times the log of the class '
-                        'frequencies from the scores of a model that was trained on a softmax loss (1: as if the classes were '
-                        'equally frequent; -0.25: take back half of what InverseFrequency(power=0.5) has moved); needs --stats')
-    parser.add_argument('--stats', metavar='REPORT', help='report of tools/scan_dataset.py on the training split')
-    parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
-                        'its classifier weights to the power TAU (between 0 and 1)')
-    parser.add_argument('--tta', action='store_true', help="average the predictions for the views of the config's tta_pipeline")
-    parser.add_argument('--low-memory', action='store_true', help='predict class maps without full-resolution logits, whatever '
-                        'the head (a LossHead does it by itself); not with options that need the scores of all classes')
-    parser.add_argument('--allow-mismatch', action='store_true', help='test a checkpoint although its decode head does not fit '
-                        'the config: the parameters that do not keep their random values')
-    add_common_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> int:
-    from mmimb.engine.errors import one_line_errors
-    with one_line_errors():
-        options = parse_arguments()
-        from mmimb.engine.evaluation import TestOptions, evaluate
-        evaluate(TestOptions(**vars(options)))
-    return 0
-
-
 if __name__ == '__main__':
-    from mmimb.engine.process import run_tool
-    run_tool(main)
+    from mmimb.commands.main import run_as
+    run_as('test')

@@ -28,6 +28,8 @@ from scoring import count_all, figures
 from sets import SETS, data_root, tail_classes
 from store import Job, append_row, claimed, read_plan, result_row, write_json
 
+from mmimb.weights import DifficultyBalanced
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,6 +64,9 @@ def run_job(job: Job, data: Path, work: Path, results: Path, device: str) -> Non
         np.savez_compressed(folder / f'{split}.npz', counts=counts)
         found[split] = figures(counts, tail)
     append_row(results / f'{job.regime}_{job.dataset}.csv', result_row(job, 'argmax', meta, stats['classes'], found))
+    for module in head.modules():
+        if isinstance(module, DifficultyBalanced):  # what it ended with; fixed weights are those of the arm
+            write_json(folder / 'weights.json', module.weight.tolist())
     write_json(folder / 'run.json', {**vars(job), **meta})
     dev = found['dev']
     print(f'{time.strftime("%H:%M:%S")} {job.dataset} {job.arm} seed {job.seed}: {seconds:.0f} s, dev mIoU {dev["mIoU"]:.2f}, '

@@ -2,7 +2,7 @@
 """Tune decision offsets on dev for every run that has none yet, and score them: on dev, and on test where the run has test.
 
   python benchmarks/study/tune.py --data DATA --work-dir WORK [--objective mIoU]
-  python benchmarks/study/tune.py --data DATA --work-dir WORK --prior 0.25 --arms ce-if0.5     # fixed, without tuning
+  python benchmarks/study/tune.py --data DATA --work-dir WORK --way half-weights --arms ce-if0.5     # without tuning
 
 Nothing is trained again: heads and features are read from WORK. Each run gets another line in the results files, whose
 ``decision`` names the objective, and ``offsets-<decision>.json`` in its folder.
@@ -26,14 +26,15 @@ import torch
 import torch.nn.functional as F
 from arms import ARMS
 from features import Features, ensure_stats
-from frozen import Schedule, build_head
+from frozen import Schedule, build_head, head_losses
 from scoring import count_all, figures, predictions
 from sets import SETS, data_root, tail_classes
 from store import META, Job, append_row, claimed, result_row, write_json
 from torch import nn
 
-from mmimb.analysis.offsets import tune
+from mmimb.analysis.offsets import half_of_weights, tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
+from mmimb.engine.decision import class_weights_of
 
 PIXELS = 200_000  # of dev, on which offsets are tuned
 
@@ -43,9 +44,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', help='folder of the datasets; default: the environment variable MMIMB_STUDY_DATA')
     parser.add_argument('--work-dir', type=Path, required=True, help='of run.py')
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
+    parser.add_argument('--way', choices=('tuned', 'offsets', 'half-weights', 'prior'), default='tuned', help='tuned: as '
+                        'tools/tune_offsets.py does, from half of the class weights taken back, if the arm has some; offsets: '
+                        'the same from nothing; half-weights: no tuning; prior: no tuning, --prior; default: %(default)s')
     parser.add_argument('--objective', default='mIoU', help='what is maximised on dev; default: %(default)s')
-    parser.add_argument('--prior', type=float, metavar='P', help='no tuning: add P * log(share of the class in training)')
-    parser.add_argument('--name', help='of the decision in the results; default: offsets-OBJECTIVE or prior-P')
+    parser.add_argument('--prior', type=float, metavar='P', help='add P * log(share of the class in training)')
     parser.add_argument('--datasets', nargs='*', choices=SETS, default=list(SETS), help='default: all')
     parser.add_argument('--arms', nargs='*', choices=ARMS, default=list(ARMS), help='default: all')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
@@ -79,6 +82,14 @@ def prior_offsets(pixels: Sequence[int], power: float) -> np.ndarray:
     return power * np.log(np.where(counts > 0, counts, counts[counts > 0].min()) / counts.sum())
 
 
+def class_weights(head: nn.Module, saved: Path) -> list[float] | None:
+    """Return the class weights that a run ended with: those of its file, or the fixed ones of its loss; None without any."""
+    if saved.is_file():
+        values: list[float] = json.loads(saved.read_text(encoding='utf-8'))
+        return values
+    return class_weights_of(head_losses(head))
+
+
 def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> str:
     """Find the offsets of one run and write its line; return what was found."""
     folder, base = job.folder(args.work_dir), args.work_dir / job.size / job.dataset
@@ -88,12 +99,16 @@ def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> str:
     head = load_head(job, args.work_dir, stats).to(args.device)
     parts = {split: Features(base / split) for split in ('dev', 'test')}
     kept, said = {}, 'fixed'
-    if args.prior is not None:
+    weights = class_weights(head, folder / 'weights.json')
+    half = None if weights is None else half_of_weights(weights)
+    if args.way == 'prior':
         offsets = prior_offsets(stats['pixels'], args.prior)
+    elif args.way == 'half-weights':
+        offsets = np.zeros(len(classes)) if half is None else half - half.mean()
     else:
         units = SETS[job.dataset].units(parts['dev'].meta['stems'], data)
         sample = dev_sample(head, parts['dev'], units, len(classes), folder / 'dev-sample.npz', args.device)
-        found = tune(sample, args.objective, tail=tail, shares=stats['pixels'])
+        found = tune(sample, args.objective, tail=tail, shares=stats['pixels'], start=half if args.way == 'tuned' else None)
         offsets, said = found.offsets, (f'{found.family}, expected gain on dev {found.gain:.2f} ({found.interval[0]:.2f} to '
                                         f'{found.interval[1]:.2f})')
         kept = {'family': found.family, 'tau': found.tau, 'strength': found.strength, 'gain': found.gain,
@@ -115,7 +130,7 @@ def main() -> int:
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     data = data_root(args.data)
-    name = args.name or (f'offsets-{args.objective}' if args.prior is None else f'prior-{args.prior:g}')
+    name = {'half-weights': args.way, 'prior': f'prior-{args.prior or 0:g}'}.get(args.way, f'{args.way}-{args.objective}')
     while True:
         for path in sorted(args.work_dir.glob('runs/*/*/*/*/run.json'), key=lambda p: p.stat().st_mtime):
             saved = json.loads(path.read_text(encoding='utf-8'))

@@ -19,18 +19,21 @@ class Candidate:
 
     Args:
         anchor: Share of the prior part that offsets are shrunk to.
-        strength: Groups with a class at which its own offset has half a say; infinite: the prior part alone, 0: none of it.
+        strength: Groups with a class at which its own offset has half a say; infinite: the prior part alone, 0: none of it;
+            None: given offsets, which nothing was fitted to.
         gain: Of the objective, in percent points.
         interval: Of the gain.
     """
 
     anchor: float
-    strength: float
+    strength: float | None
     gain: float = 0.0
     interval: tuple[float, float] = (0.0, 0.0)
 
     @property
     def family(self) -> str:
+        if self.strength is None:
+            return 'start'
         return 'prior' if math.isinf(self.strength) else 'shrunk' if self.strength else 'per-class'
 
     @property

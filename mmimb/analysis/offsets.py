@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,18 +28,20 @@ class Tuning:
 
     Args:
         offsets: ``(C,)`` float64, to be added to the scores; all 0 if nothing is better.
-        family: ``'none'``, ``'prior'`` (``-tau log(share)``), ``'shrunk'`` or ``'per-class'``.
+        family: ``'none'``, ``'start'`` (the offsets that the search began with), ``'prior'`` (``-tau log(share)``),
+            ``'shrunk'`` or ``'per-class'``; the last three come on top of the start, if there is one.
         tau: Of the prior part, in units of ``unit``; 0 without one.
         strength: Of the shrinkage towards the prior part, in groups; None for ``'none'`` and ``'prior'``.
-        gain: Expected gain of the objective in percent points, from cross-validation over groups.
+        gain: Expected gain of the objective over the model as it is, in percent points, from cross-validation over groups.
         interval: 80 % interval of the gain: the spread of a bootstrap over groups, with Student's quantile for the number of
             groups that hold the classes that the gain is made of.
         before: Objective of the model as it is, on all groups, in percent.
         after: Objective after the offsets on the same groups; more than can be expected elsewhere.
         unit: Size of the scores at which their softmax fits the labels best.
         objective: What was maximised.
-        candidates: What was compared, from least to most freedom.
+        candidates: What was compared, from least to most freedom; the gains are those over the start.
         num_groups: Groups of the cross-validation.
+        start: What the offsets of the start are worth over the model as it is; None without a start, or if it was refused.
     """
 
     offsets: np.ndarray
@@ -54,6 +56,7 @@ class Tuning:
     objective: str
     candidates: tuple[Candidate, ...]
     num_groups: int
+    start: Candidate | None = None
 
     @property
     def changed(self) -> bool:
@@ -61,7 +64,7 @@ class Tuning:
 
 
 def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, tail: Sequence[int] = (),
-         shares: Sequence[float] | None = None, folds: int = FOLDS) -> Tuning:
+         shares: Sequence[float] | None = None, start: np.ndarray | None = None, folds: int = FOLDS) -> Tuning:
     """Find the offsets per class that maximise ``objective`` on images like those of ``sample``.
 
     Compared by cross-validation over groups are: no change; ``-tau log(share)`` (arXiv 2007.07314), whose tau may be negative;
@@ -70,11 +73,15 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     the gain begins highest is taken, if that is above 0 and the gain is 0.2 points or more. A class without labels is given no
     chance to win or lose more than the bulk of the pixels.
 
+    With ``start``, "no change" is the model with these offsets, unless the groups speak against them: the whole interval of
+    their gain over the model as it is lies below 0.
+
     Args:
         sample: Scores of a held-out split: see :func:`mmimb.analysis.score_sample.sample_image`.
         objective: ``'mIoU'``, ``'mIoU_tail'``, ``'mAcc'``, ``'worst'``, or a weighted sum: ``'mIoU=0.5,mIoU_tail=0.5'``.
         tail: Class ids of the tail, for ``mIoU_tail``.
         shares: ``(C,)`` class shares or pixel counts of the training split; those of the sample without.
+        start: ``(C,)`` offsets that are known to be good without these images, such as :func:`half_of_weights`.
         folds: Parts of the cross-validation, at most one per group.
 
     Raises:
@@ -83,25 +90,49 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     goal = Objective.of(objective, tail)
     labels = np.bincount(sample.label, sample.weight, sample.num_classes)
     log_share = _log_share(labels if shares is None else np.asarray(shares, np.float64), labels)
-    unit = _unit(sample)
-    contest = Contest.of(sample, SPAN * unit)
-    base = contest.counts(np.zeros(sample.num_classes))
-    search = _Search(contest, goal, log_share * unit, MARGIN * unit)
-    fold = split_groups(base.labels > 0, folds)
+    unit, zero = _unit(sample), np.zeros(sample.num_classes)
+    span = SPAN * unit
+    as_is = Contest.of(sample, span).counts(zero)
+    fold = split_groups(as_is.labels > 0, folds)
     draws = group_draws(sample.num_groups)
-    ways = [measured(way, counts, base, goal, draws) for way, counts in _cross_validated(search, base, fold).items()]
+    base, begin, worth = as_is, zero, None
+    if start is not None:
+        begin = _clipped(_checked_start(start, labels), span)
+        base = Contest.of(sample, span).counts(begin)
+        worth = measured(Candidate(0.0, None), base, as_is, goal, draws)
+        if not begin.any() or worth.interval[1] < 0:
+            base, begin, worth = as_is, zero, None
+    search = _Search(Contest.of(sample.shifted(begin) if worth else sample, span), goal, log_share * unit, MARGIN * unit)
+    tried = _cross_validated(search, base, fold)
+    ways = [measured(way, counts, base, goal, draws) for way, counts in tried.items()]
     best = max(ways, key=lambda way: way.interval[0])
-    before = float(goal.value(base.sum()))
-    if not (best.interval[0] > 0 and best.gain >= LEAST_GAIN):
-        return Tuning(np.zeros(sample.num_classes), 'none', 0.0, None, 0.0, (0.0, 0.0), before, before, unit, str(goal),
-                      tuple(ways), sample.num_groups)
-    fit = search.fit(np.ones(sample.num_groups, bool))
-    offsets = fit.offsets(best)
+    before = float(goal.value(as_is.sum()))
+    result = Tuning(zero, 'none', 0.0, None, 0.0, (0.0, 0.0), before, before, unit, str(goal), tuple(ways), sample.num_groups,
+                    worth)
+    if best.interval[0] > 0 and best.gain >= LEAST_GAIN:
+        fit = search.fit(np.ones(sample.num_groups, bool))
+        offsets, tau = begin + fit.offsets(best), best.anchor * fit.tau + 0.0
+        counts = next(found for way, found in tried.items() if (way.anchor, way.strength) == (best.anchor, best.strength))
+        chosen = measured(best, counts, as_is, goal, draws)
+        result = replace(result, family=best.family, tau=tau, strength=None if best.family == 'prior' else best.strength)
+    elif worth is not None:
+        offsets, chosen = begin, worth
+        result = replace(result, family='start')
+    else:
+        return result
     offsets = offsets - offsets.mean()
-    after = float(goal.value(contest.counts(offsets).sum()))
-    strength = None if best.family == 'prior' else best.strength
-    return Tuning(offsets, best.family, best.anchor * fit.tau + 0.0, strength, best.gain, best.interval, before, after, unit,
-                  str(goal), tuple(ways), sample.num_groups)
+    after = float(goal.value(Contest.of(sample, span).counts(offsets).sum()))
+    return replace(result, offsets=offsets, gain=chosen.gain, interval=chosen.interval, after=after)
+
+
+def half_of_weights(weight: Sequence[float]) -> np.ndarray:
+    """Return the ``(C,)`` offsets that take half of the class weights of cross-entropy back: ``-log(weight) / 2``.
+
+    Class weights ``w`` add ``log w`` to the scores that minimise the loss. A class with the weight 0 counts as one with the
+    smallest weight above 0.
+    """
+    values = np.asarray(weight, np.float64)
+    return -0.5 * np.log(np.where(values > 0, values, values[values > 0].min(initial=1.0)))
 
 
 @dataclass(frozen=True)
@@ -137,10 +168,7 @@ class _Search:
         return _Fit(float(TAUS[best]), prior - bulk @ prior, own - bulk @ own, (labels > 0).sum(0))
 
     def _prior(self, tau: float) -> np.ndarray:
-        offsets = -tau * self.log_share
-        half = self.contest.span / 2
-        middle = (offsets.max() + offsets.min()) / 2
-        return np.clip(offsets, middle - half, middle + half)
+        return _clipped(-tau * self.log_share, self.contest.span)
 
 
 def _cross_validated(search: _Search, base: Counts, fold: np.ndarray) -> dict[Candidate, Counts]:
@@ -153,6 +181,20 @@ def _cross_validated(search: _Search, base: Counts, fold: np.ndarray) -> dict[Ca
         for way, counts in found.items():
             found[way] = counts + part.counts(fit.offsets(way))
     return found
+
+
+def _clipped(offsets: np.ndarray, span: float) -> np.ndarray:
+    """Return ``offsets`` with those cut off that are further than ``span`` / 2 from the middle."""
+    middle = (offsets.max() + offsets.min()) / 2
+    return np.clip(offsets, middle - span / 2, middle + span / 2)
+
+
+def _checked_start(start: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the offsets of the start, 0 at the mean pixel."""
+    start = np.asarray(start, np.float64)
+    if start.shape != labels.shape or not np.isfinite(start).all():
+        raise ValueError(f'`start` must be {len(labels)} numbers, got {start!r}')
+    return start - labels @ start / labels.sum()
 
 
 def _log_share(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:

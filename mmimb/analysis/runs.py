@@ -1,4 +1,4 @@
-"""Results of tools/test.py: read, checked, grouped by name."""
+"""Results of `mmimb test`: read, checked, grouped by name."""
 from __future__ import annotations
 
 import json
@@ -56,7 +56,7 @@ def load_runs(specs: Sequence[str]) -> list[Run]:
     """Read ``NAME=FILE.json[,FILE2.json...]`` of every entry.
 
     Raises:
-        ValueError: An entry has another form, a name or file comes twice, a file is no result of tools/test.py, or the files
+        ValueError: An entry has another form, a name or file comes twice, a file is no result of `mmimb test`, or the files
             are of different classes or groups.
         OSError: A file cannot be read.
     """
@@ -116,13 +116,13 @@ def _load_run(name: str, files: Sequence[str]) -> Run:
 
 def _load_file(file: str) -> dict[str, Any]:
     if not Path(file).is_file():
-        raise FileNotFoundError(f'`runs` must name files that tools/test.py --out has written, got {file!r} (no such file)')
+        raise FileNotFoundError(f'`runs` must name files that `mmimb test --out` has written, got {file!r} (no such file)')
     try:
         data = json.loads(Path(file).read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:  # JSON, UTF-8
-        raise ValueError(f'{file}: must be JSON as tools/test.py --out writes it, got {error}') from error
+        raise ValueError(f'{file}: must be JSON as `mmimb test --out` writes it, got {error}') from error
     if not isinstance(data, dict) or not isinstance(data.get('metrics'), dict):
-        raise ValueError(f'{file}: must hold `metrics` as tools/test.py --out writes them, got '
+        raise ValueError(f'{file}: must hold `metrics` as `mmimb test --out` writes them, got '
                          f'{sorted(data) if isinstance(data, dict) else type(data).__name__}')
     classes, seed = _names(file, 'classes', data.get('classes')), data.get('seed')
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,12 @@ class ScoreSample:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def shifted(self, offsets: np.ndarray) -> ScoreSample:
+        """Return the sample of a model whose scores have ``(C,)`` ``offsets`` added."""
+        scores = (self.scores + offsets[self.classes]).astype(np.float32)
+        order = np.argsort(-scores, 1, kind='stable')
+        return replace(self, scores=np.take_along_axis(scores, order, 1), classes=np.take_along_axis(self.classes, order, 1))
 
 
 def sample_image(logits: Any, label: Any, *, ignore_index: int = 255, budget: int = 20_000,

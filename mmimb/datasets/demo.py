@@ -27,7 +27,7 @@ DEMO_PALETTE = [[128, 64, 128], [110, 110, 110], [70, 130, 180], [107, 142, 35],
 
 @DATASETS.register_module()
 class DemoDataset(BaseSegDataset):
-    """What ``tools/make_demo_dataset.py`` writes: ``images/{train,val,test}/*.jpg`` and ``annotations/…/*.png``."""
+    """What ``mmimb demo`` writes: ``images/{train,val,test}/*.jpg`` and ``annotations/…/*.png``."""
 
     METAINFO: ClassVar[dict] = {'classes': DEMO_CLASSES, 'palette': DEMO_PALETTE}
 

@@ -7,7 +7,7 @@ import warnings
 from .check import CONFIG, FAILURE, OK, WARNING, Answer, check
 
 
-@check('config', 'MMIMB_TRACEBACK=1 python tools/train.py CONFIG shows where it fails')
+@check('config', 'MMIMB_TRACEBACK=1 mmimb train CONFIG shows where it fails')
 def config() -> Answer:
     path = os.environ.get(CONFIG)
     if not path:

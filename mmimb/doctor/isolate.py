@@ -19,7 +19,8 @@ from .child import load_checks
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120.0
-CHILD = f'import sys; sys.path[0] = {str(ROOT)!r}; from mmimb.doctor.child import run_child; run_child(sys.argv[1:])'
+CHILD = (f'import sys; sys.path[:1] = [] if {str(ROOT)!r} in sys.path else [{str(ROOT)!r}]; '
+         'from mmimb.doctor.child import run_child; run_child(sys.argv[1:])')
 
 
 def run_checks(config: str | None = None, only: Sequence[str] | None = None, *, seconds: float = SECONDS,

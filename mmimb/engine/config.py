@@ -10,36 +10,30 @@ from typing import Any
 from ..stack import name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
-from .launch import LAUNCHERS, has_accelerator
+from .launch import has_accelerator
+from .shipped import config_path, find_shipped_bases
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
 OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing share, under the names that mmseg's tools give them."""
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config, such as '
-                        'train_cfg.max_iters=100 or key="[a,b]"; quote lists, and write no spaces')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes of a distributed run')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='given by old launchers')
-    parser.add_argument('--trust-checkpoint', action='store_true', help='load checkpoints that are no plain data; they can run '
-                        'any code, so only pass it for files whose maker you know')
-
-
 def read_config(path: str, *, overrides: Sequence[str] | None = None, required: Sequence[str] = ()) -> Any:
     """Return the config at ``path`` with ``key=value`` overrides merged in and ``default_scope`` set.
 
-    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks.
+    Its ``custom_imports`` are found in the current folder and beside it, bases like ``'mmseg::…'`` on both stacks, and those
+    that come with mmimb as ``'mmimb::…'``, which ``path`` may be, too.
 
     Raises:
         FileNotFoundError: The file is not there.
         ValueError: It cannot be read, an override does not fit, or one of the keys ``required`` is missing.
     """
     from mmengine.config import Config, DictAction
+    path = config_path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'`config` must be an existing config file, got {path!r}')
     name_installed_packages()
+    find_shipped_bases()
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)

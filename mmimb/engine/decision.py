@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..heads import CosineClassifier, head_losses, last_head, unwrapped, uses_cls_seg
+from ..weights import Deferred, DifficultyBalanced
 
 REASONS = {  # heads of mmseg whose scores no bias shifts, by the name of a class that they derive from
     'PointHead': 'PointRend, which classifies single points once more',
@@ -119,6 +120,18 @@ def correction_notices(losses: Sequence[nn.Module]) -> list[str]:
         if getattr(loss, 'class_weight', None) is not None:
             notices.append(f'the class_weight of {name} has shifted the class shares in training; the offsets may take it back')
     return notices
+
+
+def class_weights_of(losses: Sequence[nn.Module]) -> list[float] | None:
+    """Return the fixed class weights of a head that learns by softmax cross-entropy alone; None for any other head."""
+    kinds = [type(loss).__name__ for loss in losses]  # ours, or mmseg's, which can be another loss by its arguments
+    if kinds != ['CrossEntropyLoss'] or any(getattr(losses[0], key, False) for key in ('use_sigmoid', 'use_mask')):
+        return None
+    weight: Any = losses[0].class_weight
+    if weight is None or isinstance(weight, (DifficultyBalanced, Deferred)):
+        return None
+    values = torch.as_tensor(getattr(weight, 'weight', weight), dtype=torch.float64)
+    return values.tolist() if bool((values > 0).any()) else None
 
 
 def losses_of(model: nn.Module) -> list[nn.Module]:

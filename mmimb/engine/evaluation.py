@@ -1,4 +1,4 @@
-"""Testing a checkpoint: what tools/test.py does."""
+"""Testing a checkpoint: what `mmimb test` does."""
 from __future__ import annotations
 
 import json
@@ -12,6 +12,9 @@ from typing import Any
 from ..files import check_writable, write_files
 from ..scan.sources import dataset_classes
 from ..stack import require_stack
+from ..stats import EvaluatedCounts, image_scores
+from ..stats.evaluated import SUFFIX
+from ..stats.npz import digest, pack
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
 from .evaluators import check_evaluators
@@ -24,7 +27,7 @@ ALLOW = '; --allow-mismatch tests with random parameters in their place'
 
 @dataclass
 class TestOptions:
-    """The command line of tools/test.py.
+    """The command line of `mmimb test`.
 
     Args:
         config: Path of the config.
@@ -69,7 +72,9 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     Returns:
         ``metrics`` (flat keys), ``config`` and ``checkpoint`` (as given), ``seed`` (of the training, if the checkpoint says
         it), ``classes`` of the dataset, ``model_classes`` (those that the model was trained on, if the checkpoint says them),
-        ``groups`` (class names by group) if a metric knows them, and the options that changed the model.
+        ``groups`` (class names by group) if a metric knows them, and the options that changed the model. With ``options.out``
+        and a ``LongTailIoUMetric`` also ``areas`` (labelled and predicted pixels per class), ``image_scores``
+        (:func:`mmimb.stats.image_scores`) and ``per_image``, the file beside it (:class:`mmimb.stats.EvaluatedCounts`).
 
     Raises:
         ValueError, TypeError, OSError, ImportError: What the user can mend; nothing is written then.
@@ -97,6 +102,7 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = _tuned(content, correction) + prepare_launch(cfg, options.launcher)
     runner = build_test_runner(cfg)
+    counting = None if options.out is None else _counting_metric(runner)
     runner.register_hook(_hook(correction, options.low_memory))
     for notice in notices:
         runner.logger.warning(notice)
@@ -106,15 +112,43 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
         metrics = runner.test()
     report = _report(runner, metrics, options, fit.meta or {})
     if options.out is not None and runner.rank == 0:
-        write_json(options.out, report)
+        files: dict[Path, bytes] = {}
+        if counting is not None:
+            files = _add_counts(report, counting.counts, Path(options.out))
+        write_files({**files, Path(options.out): to_json(report)})
     leave_group()
     return report
 
 
 def write_json(path: str | Path, data: Any) -> None:
     """Write ``data`` as strict JSON, whole or not at all. Numbers that are not finite become ``null``."""
-    text = json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
-    write_files({Path(path): text.encode()})
+    write_files({Path(path): to_json(data)})
+
+
+def to_json(data: Any) -> bytes:
+    """Return ``data`` as strict JSON."""
+    return (json.dumps(_finite(data), indent=2, allow_nan=False) + '\n').encode()
+
+
+def _counting_metric(runner: Any) -> Any:
+    """Return the metric whose counts are kept beside the report: the first one of mmimb that makes a confusion matrix."""
+    from ..metrics import BoundaryIoUMetric, LongTailIoUMetric
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, LongTailIoUMetric) and not isinstance(metric, BoundaryIoUMetric):
+            metric.keep_counts = True
+            return metric
+    return None
+
+
+def _add_counts(report: dict[str, Any], counts: EvaluatedCounts, out: Path) -> dict[Path, bytes]:
+    """Add to a report what follows from the counts of the images, and return the file that holds them."""
+    arrays, path = counts.arrays(), out.with_suffix(SUFFIX)
+    _, label, prediction = counts.totals(len(report['classes'])).tolist()
+    report['areas'] = {name: {'label': label[c], 'prediction': prediction[c]} for c, name in enumerate(report['classes'])}
+    scores = image_scores(counts, len(report['classes']))
+    report['image_scores'] = {name: round(value, 2) for name, value in scores.items()}
+    report.update(per_image=path.name, per_image_sha256=digest(arrays))
+    return {path: pack(arrays)}
 
 
 def _correction(options: TestOptions) -> Any:
@@ -161,7 +195,7 @@ def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
     record = content.get(RECORD)
     if not correction or not isinstance(record, Mapping) or record.get('family') == 'none':
         return []
-    return ['the checkpoint has decision offsets (tools/tune_offsets.py), which correct for the class shares already; this '
+    return ['the checkpoint has decision offsets (`mmimb tune`), which correct for the class shares already; this '
             'correction adds to them']
 
 

@@ -5,8 +5,6 @@ import os
 from datetime import timedelta
 from typing import Any
 
-import torch.distributed as dist
-
 from ..nodes import nodes
 from .port import job_port
 
@@ -60,6 +58,7 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
 
 def leave_group() -> None:
     """Leave an NCCL process group, as NCCL demands. A gloo group ends with the process (:mod:`mmimb.engine.process`)."""
+    import torch.distributed as dist
     if dist.is_available() and dist.is_initialized() and dist.get_backend() != 'gloo':
         dist.destroy_process_group()
 
@@ -76,6 +75,7 @@ def plain_batch_norm(cfg: Any) -> list[str]:
 
 
 def _start_gloo(cfg: Any) -> None:
+    import torch.distributed as dist
     env = cfg.get('env_cfg') or {}
     settings = dict(env.get('dist_cfg') or {})
     cfg.env_cfg = {**env, 'dist_cfg': {**settings, 'backend': 'gloo'}}

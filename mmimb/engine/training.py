@@ -1,4 +1,4 @@
-"""Training: what tools/train.py does."""
+"""Training: what `mmimb train` does."""
 from __future__ import annotations
 
 import os
@@ -22,7 +22,7 @@ RESUME_LATEST = ''
 
 @dataclass
 class TrainOptions:
-    """The command line of tools/train.py.
+    """The command line of `mmimb train`.
 
     Args:
         config: Path of the config.

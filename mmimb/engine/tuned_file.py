@@ -36,7 +36,7 @@ def load_weights(path: str, *, trust: bool) -> dict[str, Any]:
     if record is None:
         return kept
     if not isinstance(record, Mapping) or not set(record) >= NEEDED or not _fits(state, record):
-        raise CheckpointError(f'`CHECKPOINT` must hold `{RECORD}` as tools/tune_offsets.py writes it, got {path!r}')
+        raise CheckpointError(f'`CHECKPOINT` must hold `{RECORD}` as `mmimb tune` writes it, got {path!r}')
     return {**kept, RECORD: dict(record)}
 
 

@@ -1,4 +1,4 @@
-"""What tools/tune_offsets.py does."""
+"""What `mmimb tune` does."""
 from __future__ import annotations
 
 import os
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from .tuning_run import TuneResult
 
 
+HALF_WEIGHTS = 'half-weights'
+
+
 @dataclass
 class TuneOptions:
-    """The command line of tools/tune_offsets.py.
+    """The command line of `mmimb tune`.
 
     Args:
         config: Path of the config.
@@ -33,6 +36,8 @@ class TuneOptions:
         undo: Write the weights as they were before they were tuned, and do nothing else.
         split: ``'val'``, ``'test'``, or a config whose ``test_dataloader`` is the split to tune on.
         objective: As for :func:`mmimb.analysis.offsets.tune`.
+        start: What counts as no change: ``'half-weights'``, the class weights of cross-entropy taken back by half, or
+            ``'none'``, the model as it is.
         stats: Report on the training split: its class shares, and its tail.
         groups: File with images that belong together, a group per line.
         blocks: Number of images that belong together, in the order of the split.
@@ -49,6 +54,7 @@ class TuneOptions:
     undo: bool = False
     split: str = 'val'
     objective: str = 'mIoU'
+    start: str = HALF_WEIGHTS
     stats: str | None = None
     groups: str | None = None
     blocks: int | None = None
@@ -68,7 +74,7 @@ def undo_offsets(options: TuneOptions) -> None:
     check_out(options.out, options.checkpoint)
     content = load_weights(options.checkpoint, trust=options.trust_checkpoint)
     if RECORD not in content:
-        raise ValueError(f'`--undo` must be given for a checkpoint of tools/tune_offsets.py, got {options.checkpoint!r} '
+        raise ValueError(f'`--undo` must be given for a checkpoint of `mmimb tune`, got {options.checkpoint!r} '
                          'without offsets')
     write_checkpoint(options.out, without_offsets(content))
 
@@ -99,7 +105,7 @@ def tune_checkpoint(options: TuneOptions) -> TuneResult | None:
         from .tuning_run import TuningRun
         run = TuningRun(runner, content['state_dict'])
         goal = Objective.of(options.objective, run.tail(stats) if tailed else ())
-        result = run.run(goal, stats, options.groups, options.blocks)
+        result = run.run(goal, stats, options.groups, options.blocks, half_weights=options.start == HALF_WEIGHTS)
     result = replace(result, notices=(*notices, *result.notices))
     if runner.rank == 0:
         layer = run.classifier

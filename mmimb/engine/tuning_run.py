@@ -12,11 +12,11 @@ from mmengine.evaluator import Evaluator
 
 from ..analysis.image_groups import image_groups
 from ..analysis.offset_objective import Counts, Objective
-from ..analysis.offsets import Tuning, tune
+from ..analysis.offsets import Tuning, half_of_weights, tune
 from ..analysis.score_sample import pool
 from ..scan.sources import dataset_classes
 from ..stats import ClassStats
-from .decision import Classifier, correction_notices, losses_of
+from .decision import Classifier, class_weights_of, correction_notices, losses_of
 from .score_pass import ScorePass
 
 
@@ -79,15 +79,25 @@ class TuningRun:
         raise ValueError('`--stats` must name the report of the training split for mIoU_tail, got none (and the evaluator of '
                          'the split has no tail)')
 
-    def run(self, goal: Objective, stats: ClassStats | None, groups: str | None, blocks: int | None) -> TuneResult:
+    def run(self, goal: Objective, stats: ClassStats | None, groups: str | None, blocks: int | None, *,
+            half_weights: bool = True) -> TuneResult:
         """Pass over the split, tune, and pass again with the offsets, which then are in the model; the same on all ranks.
+
+        Args:
+            goal: What to maximise.
+            stats: Report on the training split, or None.
+            groups: File with images that belong together, or None.
+            blocks: Number of images in a row that belong together, or None.
+            half_weights: Start with half of the class weights taken back, where the head has some.
 
         Raises:
             ValueError, OSError: The groups do not fit, or there is nothing to measure on.
         """
         shares = None if stats is None else stats.fit(len(self.classes), self.classes, 'the model').pixels
+        weights = class_weights_of(losses_of(self.runner.model)) if half_weights else None
+        start = None if weights is None or self.classifier.binary else half_of_weights(weights)
         self.loop.run()
-        tuning, before = self._on_main(lambda: (self._tune(goal, shares, groups, blocks), self.scan.counts().sum()))
+        tuning, before = self._on_main(lambda: (self._tune(goal, shares, start, groups, blocks), self.scan.counts().sum()))
         after = before
         if tuning.changed:
             self.classifier.shift(tuning.offsets)
@@ -99,9 +109,11 @@ class TuningRun:
         self.classifier.shift(tuning.offsets)
         return TuneResult(tuning, self.classes, before, after, (*correction_notices(losses_of(self.runner.model)), *notices))
 
-    def _tune(self, goal: Objective, shares: Sequence[int] | None, groups: str | None, blocks: int | None) -> Tuning:
+    def _tune(self, goal: Objective, shares: Sequence[int] | None, start: np.ndarray | None, groups: str | None,
+              blocks: int | None) -> Tuning:
         numbers = image_groups([image['path'] for image in self.scan.collected], groups, blocks)
-        return tune(pool(self.scan.collected, len(self.classes), numbers), goal.terms, tail=goal.tail, shares=shares)
+        return tune(pool(self.scan.collected, len(self.classes), numbers), goal.terms, tail=goal.tail, shares=shares,
+                    start=start)
 
     def _on_main(self, call: Callable[[], Any]) -> Any:
         """Return on all ranks what ``call`` returns, or raise what it raises, on the main one."""

@@ -1,5 +1,6 @@
 """Pure torch mathematics, unreduced; imports nothing but torch."""
 from .binary import adjusted_binary_cross_entropy, channel_cross_entropy, positive_channels, rebalancing
+from .boundary import band_width, boundary_band, boundary_counts
 from .confusion import Scores, confusion_matrix, f_score, scores
 from .cosine import cosine_scores
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
@@ -21,8 +22,8 @@ from .weighting import (
 
 __all__ = [
     'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'MEASURES', 'REDUCTIONS', 'Scores',
-    'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'channel_cross_entropy',
-    'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
+    'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'band_width', 'boundary_band', 'boundary_counts',
+    'channel_cross_entropy', 'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
     'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'hardest',
     'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
     'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',

@@ -41,15 +41,24 @@ def outlying_labels(counts: Tensor, *, label: str, order: str) -> Tensor:
     return 1 + ratio.log() if label == 'log' else ratio.sqrt()
 
 
-def outlying_squared_error(logits: Tensor, target: Tensor, *, labels: Tensor) -> Tensor:
-    r"""Per-pixel :math:`\frac1C \sum_j (z_j - t_j)^2` with :math:`t_y` the label value of the class and 0 elsewhere.
+def outlying_squared_error(logits: Tensor, target: Tensor, *, labels: Tensor, label_weight: float = 1.0) -> Tensor:
+    r"""Per-pixel :math:`\frac1C \sum_j k_j (z_j - t_j)^2` with :math:`t_y` the label value of the class and 0 elsewhere.
+
+    :math:`k_j` is ``label_weight`` at the class of the pixel and 1 elsewhere (arXiv 2006.07322). The outputs of least loss are
+    :math:`t_j k P_j / (1 + (k - 1) P_j)`, where :math:`P_j` is the probability of class j.
 
     Args:
         logits: ``(N, C, *)`` raw scores ``z``.
         target: ``(N, *)`` labels in ``[0, C)``; ignored pixels are the caller's business.
         labels: ``(C,)`` label values :math:`\alpha r(c)`.
+        label_weight: Factor :math:`k` of the squared error at the pixel's own class; 1 is the plain squared error.
 
     Returns:
         ``(N, *)`` losses.
     """
-    return logits.scatter_add(1, target.unsqueeze(1), -labels[target].unsqueeze(1)).square().mean(1)
+    own = target.unsqueeze(1)
+    square = logits.scatter_add(1, own, -labels[target].unsqueeze(1)).square()
+    loss = square.mean(1)
+    if label_weight != 1:
+        loss = loss + (label_weight - 1) / logits.shape[1] * square.gather(1, own).squeeze(1)
+    return loss

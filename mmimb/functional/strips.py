@@ -46,22 +46,28 @@ def sum_over_strips(logits: Tensor, coefficient: Tensor, losses: Losses, *, alig
 
 
 def squared_error_over_strips(logits: Tensor, target: Tensor, coefficient: Tensor, *, labels: Tensor,
-                              align_corners: bool = False) -> Tensor:
-    r"""Return the sum of :func:`mmimb.functional.outlying_squared_error`, with its slope :math:`2 (z - t) / C`.
+                              label_weight: float = 1.0, align_corners: bool = False) -> Tensor:
+    r"""Return the sum of :func:`mmimb.functional.outlying_squared_error`, with its slope :math:`2 k (z - t) / C`.
 
     Args:
         logits: As for :func:`sum_over_strips`.
         target: ``(N, H, W)`` labels; any numbers where the coefficient is 0.
         coefficient: As there.
         labels: ``(C,)`` label values.
+        label_weight: Factor of the error at the pixel's own class.
         align_corners: As there.
     """
 
     def local(z: Tensor, images: slice, rows: slice, gradient: bool) -> tuple[Tensor, Tensor | None]:
         label = target[images, rows].clamp(0, max(z.shape[1], 2) - 1)
-        error = z.scatter_add_(1, label.unsqueeze(1), -labels[label].unsqueeze(1))
-        weight = coefficient[images, rows] / z.shape[1]
-        total = (weight * error.square().sum(1)).masked_fill(weight == 0, 0).sum()  # 0 * inf is NaN
+        own = label.unsqueeze(1)
+        error = z.scatter_add_(1, own, -labels[own])
+        square, weight = error.square().sum(1), coefficient[images, rows] / z.shape[1]
+        if label_weight != 1:
+            mine = error.gather(1, own)
+            square += (label_weight - 1) * mine.square().squeeze(1)
+            error.scatter_(1, own, label_weight * mine)
+        total = (weight * square).masked_fill(weight == 0, 0).sum()  # 0 * inf is NaN
         return total, error.mul_(2 * weight.unsqueeze(1)) if gradient else None
 
     return with_gradient(logits, lambda low, gradient: _strips(low, target.shape[1:], local, align_corners, gradient))

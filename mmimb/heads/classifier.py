@@ -13,7 +13,7 @@ from ..functional import cosine_scores
 class CosineClassifier(nn.Conv2d):
     """Scaled cosines between pixel features and one direction per class; a 1x1 convolution without a bias to checkpoints.
 
-    A checkpoint with decision offsets (``tools/tune_offsets.py``) holds ``(C,)`` numbers that are added to the cosines, before
+    A checkpoint with decision offsets (``mmimb tune``) holds ``(C,)`` numbers that are added to the cosines, before
     the scale. They are no parameter; the bias of a linear classifier in a checkpoint is left out.
 
     Args:

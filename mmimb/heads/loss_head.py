@@ -37,7 +37,7 @@ class LossHead:
         head: Arguments of the base.
 
     Checkpoints: ``conv_seg.weight`` has the same shape in both; a cosine classifier has no ``conv_seg.bias``
-    (decision offsets give it one: ``tools/tune_offsets.py``).
+    (decision offsets give it one: ``mmimb tune``).
 
     Raises:
         ValueError: ``base`` is unknown or cannot be wrapped, an argument is out of its range, or only some of the losses

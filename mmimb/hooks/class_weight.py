@@ -18,7 +18,7 @@ from .difficulty.tracker import CHECKPOINT_KEY, DifficultyTracker, wants_difficu
 @HOOKS.register_module()
 class ClassWeightHook(Hook):
     """Steps the class weights that change with the iteration (``Deferred``), measures what ``DifficultyBalanced`` weights
-    and ``DifficultySampler`` follow, and logs every class weight. ``tools/train.py`` adds the hook to every run.
+    and ``DifficultySampler`` follow, and logs every class weight. ``mmimb train`` adds the hook to every run.
 
     Weights go to the log, to the visualizer as ``class_weight/<loss>/<class>`` and, with ``difficulty/<loss>/<class>`` and
     ``tau/<loss>``, after every measurement to ``class_weights.csv`` in the run's log folder; at the end of training

@@ -16,11 +16,12 @@ from .prepare import checked, vector
 
 @torch.compiler.disable
 def upsampled_squared_error(logits: Tensor, target: Tensor, coefficient: Tensor, *, labels: Tensor,
-                            align_corners: bool = False) -> Tensor:
+                            label_weight: float = 1.0, align_corners: bool = False) -> Tensor:
     """Return the sum of :func:`mmimb.functional.outlying_squared_error`; the gradient is computed with it."""
     target, coefficient = checked('squared_error', logits, target, coefficient)
     vectors = {'labels': vector('labels', labels, logits, logits.shape[1])}
-    return _loss(logits, target, coefficient, 'squared_error', vectors, align_corners=align_corners)
+    return _loss(logits, target, coefficient, 'squared_error', vectors, align_corners=align_corners,
+                 lam=float(label_weight))
 
 
 @torch.compiler.disable

@@ -29,6 +29,7 @@ def pixel_parts(z, c, pixel, inside, target, coefficient, peaks, inverse, pull, 
         share = tl.load(coefficient + pixel, mask=inside, other=0.0) / channels
         if FORMULA == 'squared_error':
             error = z - tl.where(c == label, tl.load(labels + label), 0.0)
+            share *= tl.where(c == label, lam, 1.0)
             slope = 2.0 * share * error
             loss = share * error * error
         else:

@@ -27,6 +27,7 @@ class OutlyingMSELoss(PixelLoss):
             the size of cross-entropy's for any number of classes.
         label: Label value as a function of frequency: ``'rank'`` (paper), ``'log'``, ``'sqrt'`` or ``'uniform'``.
         order: ``'rare_large'`` (paper) or ``'frequent_large'`` (as in one third-party port).
+        label_weight: Factor of the squared error at the pixel's own class (k of arXiv 2006.07322); 1 is the paper's.
 
     Predictions are the argmax of the raw outputs, as in stock mmseg; they are no probabilities.
     """
@@ -36,13 +37,14 @@ class OutlyingMSELoss(PixelLoss):
     activation = 'none'
 
     def __init__(self, stats: Any, alpha: float | str = 'auto', label: str = 'rank', *, order: str = 'rare_large',
-                 **common: Any) -> None:
+                 label_weight: float = 1.0, **common: Any) -> None:
         if label not in LABEL_FUNCTIONS:
             raise ValueError(f'`label` must be one of {LABEL_FUNCTIONS}, got {label!r}')
         if order not in LABEL_ORDERS:
             raise ValueError(f'`order` must be one of {LABEL_ORDERS}, got {order!r}')
         self.alpha = alpha if alpha == 'auto' else number('alpha', alpha, above=0)
         self.label, self.order = label, order
+        self.label_weight = number('label_weight', label_weight, above=0)
         super().__init__(stats, **common)
 
     def compute_vectors(self, source: Any) -> Mapping[str, Tensor]:
@@ -52,4 +54,5 @@ class OutlyingMSELoss(PixelLoss):
 
     def formula(self, logits: Tensor, target: Tensor, valid: Tensor, class_weight: Tensor | None) -> Formula:
         factor = 1 / AUTO_TARGET if self.alpha == 'auto' else 1.0
-        return Formula(outlying_squared_error, {'labels': self.vector('labels', logits)}, factor)
+        arguments = {'labels': self.vector('labels', logits), 'label_weight': self.label_weight}
+        return Formula(outlying_squared_error, arguments, factor)

@@ -1,5 +1,6 @@
 """The metric that shows what happens to rare classes."""
+from .boundary_iou import BoundaryIoUMetric
 from .long_tail_iou import LongTailIoUMetric
 from .multi_label_iou import MultiLabelIoUMetric
 
-__all__ = ['LongTailIoUMetric', 'MultiLabelIoUMetric']
+__all__ = ['BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric']

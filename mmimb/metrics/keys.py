@@ -49,6 +49,14 @@ def flat_scores(confusion: Tensor, classes: Sequence[str], groups: Mapping[str, 
     return found
 
 
+def percent_keys(name: str, values: Tensor, classes: Sequence[str],
+                 groups: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Return ``m<name>``, ``m<name>_<group>`` and ``<name>.<class>`` of ``(C,)`` scores, in percent, NaN where undefined."""
+    found = {f'm{name}': _percent(values), **{f'm{name}_{group}': _percent(values[ids]) for group, ids in groups.items()}}
+    found.update({f'{name}.{c}': round(100 * value, 2) for c, value in zip(classes, values.tolist(), strict=True)})
+    return found
+
+
 def _percent(values: Tensor) -> float:
     """Return the mean of the values that are defined, in percent, NaN if there is none."""
     return round(100 * values.nanmean().item(), 2)

@@ -13,12 +13,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..checks import number
+from ..files import check_writable, require_suffix, write_files
 from ..functional import confusion_matrix
 from ..padding import is_padding
 from ..registry import METRICS
-from ..stats import ClassStats
+from ..stats import ClassStats, EvaluatedCounts
 from ..stats.class_stats import StatsSource
+from ..stats.npz import pack
 from .groups import check_groups, resolve_groups
+from .image_counts import ImageCounter
 from .keys import check_iou_metrics, flat_scores
 from .table import class_table
 
@@ -47,6 +50,9 @@ class LongTailIoUMetric(BaseMetric):
             ``'mFscore'`` the keys ``mFscore``, ``mPrecision``, ``mRecall`` and ``Fscore.<class>``. Those of ``'mIoU'`` are
             always there.
         beta: Of the F-score: recall counts ``beta`` times as much as precision.
+        keep_counts: Keep the counts of every image, as :class:`mmimb.stats.EvaluatedCounts` in the attribute ``counts`` of the
+            main rank after each evaluation.
+        counts_out: An ``.npz`` for them, which each evaluation replaces; switches ``keep_counts`` on.
         collect_device: Accepted as for every metric, without effect: ranks add up their matrices, nothing is collected.
         prefix: Put before every key, with a slash.
 
@@ -60,10 +66,13 @@ class LongTailIoUMetric(BaseMetric):
     _total: Tensor | None = None  # every image but the last
     _last: Tensor | None = None
     _images = 0
+    _kept: ImageCounter | None = None
+    counts: EvaluatedCounts | None = None
 
     def __init__(self, stats: StatsSource | None = None, groups: Mapping[str, Sequence[Any]] | None = None,
                  ignore_index: int = 255, *, iou_metrics: Sequence[str] | str = ('mIoU', ), beta: float = 1,
-                 collect_device: str = 'cpu', prefix: str | None = None, **inherited: Any) -> None:
+                 keep_counts: bool = False, counts_out: str | Path | None = None, collect_device: str = 'cpu',
+                 prefix: str | None = None, **inherited: Any) -> None:
         _check_inherited(inherited)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
             raise TypeError(f'`ignore_index` must be an integer, got {ignore_index!r}')
@@ -74,12 +83,18 @@ class LongTailIoUMetric(BaseMetric):
         self.given_groups = None if groups is None else check_groups(groups)
         self.ignore_index = ignore_index
         self.iou_metrics, self.beta = check_iou_metrics(iou_metrics), number('beta', beta, above=0)
+        self.keep_counts, self.counts_out = keep_counts or counts_out is not None, counts_out
+        if counts_out is not None:
+            require_suffix('counts_out', str(counts_out), '.npz')
+            check_writable('counts_out', counts_out)
         self._resolved: tuple[tuple[str, ...], dict[str, list[int]]] | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of the images of a batch."""
         for sample in data_samples:
             counts = self._count(sample)
+            if self.keep_counts:
+                self._keep(sample, counts)
             if self._last is not None:
                 self._total = self._last if self._total is None else self._total + self._last
             self._last = counts
@@ -93,12 +108,15 @@ class LongTailIoUMetric(BaseMetric):
         """
         self._resolve()
         confusion, images = self._without_padding(size)
+        own, kept = images, self._kept
         self._reset()
         total = torch.cat([confusion.flatten(), confusion.new_tensor([images])])
         all_reduce(total)
         confusion, images = total[:-1].view_as(confusion).cpu(), int(total[-1])
         if images != size:
             _warn(f'{images} images were measured in a dataset of {size}: the sampler did not deal every image once')
+        if self.keep_counts:
+            self._gather(kept, confusion, own)
         result: list[Any] = [None]
         if get_dist_info()[0] == 0:
             result = [self._prefixed(self.compute_metrics([confusion]))]
@@ -115,8 +133,7 @@ class LongTailIoUMetric(BaseMetric):
     def keys(self) -> list[str]:
         """Return the keys of every evaluation, for the classes of ``dataset_meta``."""
         classes, groups = self._resolve()
-        nothing = torch.zeros(self._rows, self._rows, dtype=torch.int64)
-        return list(self._prefixed(flat_scores(nothing, classes, groups, self.iou_metrics, self.beta)))
+        return list(self._prefixed(flat_scores(self._nothing(), classes, groups, self.iou_metrics, self.beta)))
 
     def class_groups(self) -> dict[str, list[str]]:
         """Return the class names of every group, from frequent to rare where statistics are known."""
@@ -124,7 +141,7 @@ class LongTailIoUMetric(BaseMetric):
         return {name: [classes[c] for c in members] for name, members in groups.items()}
 
     def _count(self, sample: Mapping[str, Any]) -> Tensor:
-        name = sample.get('seg_map_path') or sample.get('img_path') or 'an image without a path'
+        name = _path(sample)
         if 'gt_sem_seg' not in sample:
             raise ValueError(f"{name}: `data_samples` must hold `gt_sem_seg`, got none; mmseg's IoUMetric(format_only=True, "
                              "output_dir='...') writes predictions for a split without labels")
@@ -134,18 +151,39 @@ class LongTailIoUMetric(BaseMetric):
         except ValueError as error:
             raise ValueError(f'{name}: {error} (`target` is the label file, `pred` the model)') from error
 
+    def _keep(self, sample: Mapping[str, Any], confusion: Tensor) -> None:
+        if self._kept is None:
+            self._kept = ImageCounter(len(self._resolve()[0]))
+        self._kept.add(_path(sample), confusion)
+
+    def _gather(self, kept: ImageCounter | None, confusion: Tensor, images: int) -> None:
+        """Put the counts of all ranks into ``counts`` on the main one, and into the file; every rank takes part."""
+        kept = ImageCounter(len(self._resolve()[0])) if kept is None else kept
+        counts = kept.gathered(confusion, images)
+        if get_dist_info()[0] == 0:
+            self.counts = counts
+            if self.counts_out is not None:
+                write_files({Path(self.counts_out): pack(counts.arrays())})
+
     @property
     def _rows(self) -> int:
         """Rows of the matrix that is counted; scores are those of the first C."""
         return len(self._resolve()[0])
 
+    def _nothing(self) -> Tensor:
+        return torch.zeros(self._rows, self._rows, dtype=torch.int64)
+
     def _confusion(self, sample: Mapping[str, Any]) -> Tensor:
         """Return the counts of an image, rows = label, columns = prediction."""
+        return confusion_matrix(*self._maps(sample), self._rows, self.ignore_index)
+
+    def _maps(self, sample: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return prediction and label of an image."""
         pred = sample['pred_sem_seg']['data'].squeeze()
         label = sample['gt_sem_seg']['data'].squeeze().to(pred.device)
         if pred.device.type != 'cpu' and _out_of_range(pred, label, self._rows, self.ignore_index):
-            pred, label = pred.cpu(), label.cpu()  # raises below with the value, and leaves the device alive
-        return confusion_matrix(pred, label, self._rows, self.ignore_index)
+            pred, label = pred.cpu(), label.cpu()  # counting raises with the value then, and leaves the device alive
+        return pred, label
 
     def _without_padding(self, size: int) -> tuple[Tensor, int]:
         """Return the counts of this rank and its number of images; only the last one can be padding."""
@@ -153,7 +191,7 @@ class LongTailIoUMetric(BaseMetric):
         padded = self._last is not None and is_padding(self._images - 1, size)
         if self._last is not None and not padded:
             parts.append(self._last)
-        counts = torch.stack(parts).sum(0) if parts else torch.zeros(self._rows, self._rows, dtype=torch.int64)
+        counts = torch.stack(parts).sum(0) if parts else self._nothing()
         return counts, self._images - int(padded)
 
     def _prefixed(self, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -182,8 +220,12 @@ class LongTailIoUMetric(BaseMetric):
             return None
 
     def _reset(self) -> None:
-        self._total = self._last = None
+        self._total = self._last = self._kept = None
         self._images = 0
+
+
+def _path(sample: Mapping[str, Any]) -> str:
+    return str(sample.get('seg_map_path') or sample.get('img_path') or 'an image without a path')
 
 
 def _check_inherited(inherited: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Collecting what tables and page show of a scan."""
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from .page import PageSource
 from .suggest import suggest
 
 
-def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: Path | None = None, job: ScanJob | None = None,
+def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: str | None = None, job: ScanJob | None = None,
             crops: CropCounts | None = None) -> PageSource:
     """Return what tables and page show of a scan.
 
@@ -27,7 +28,15 @@ def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: Path | 
     split = scan.stats.provenance.get('split')
     suggestion = None
     if split == 'train':
-        base = {} if config is None else {'base': f'./{config.name}'}
+        base = {} if config is None else {'base': base_of(config)}
         suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, crops=crops, **base)
-    title = report.stem if config is None else f'{config.stem}, {split}'
+    title = report.stem if config is None else f'{Path(config).stem}, {split}'
     return PageSource(scan, title, suggestion, None if job is None else job.reader, crops, run)
+
+
+def base_of(config: str, child: Path | None = None) -> str:
+    """Return how a config at ``child`` (default: beside it) names ``config`` as its base."""
+    if '::' in config:  # of a package, such as 'mmimb::demo/fast-scnn_demo_ce.py'
+        return config
+    path = Path(os.path.relpath(config, Path(config).parent if child is None else child.parent)).as_posix()
+    return path if path.startswith('../') else f'./{path}'

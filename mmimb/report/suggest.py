@@ -56,7 +56,7 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
     text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines,
             *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
               is not None)]
-    commands = (f'python tools/train.py {CHILD}', f'python tools/tune_offsets.py {CHILD} CHECKPOINT --out tuned.pth')
+    commands = (f'mmimb train {CHILD}', f'mmimb tune {CHILD} CHECKPOINT --out tuned.pth')
     return Suggestion('\n'.join(text) + '\n', loss, commands, tuple(reasons))
 
 

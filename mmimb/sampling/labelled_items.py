@@ -18,7 +18,7 @@ class LabelledItems:
 
     Args:
         dataset: A built mmseg dataset, or mmengine's or mmseg's wrappers around some.
-        stats: Path of the report of ``tools/scan_dataset.py`` on this dataset.
+        stats: Path of the report of ``mmimb scan`` on this dataset.
 
     Raises:
         FileNotFoundError: The report or the file of its per-image counts is not there.

@@ -82,7 +82,7 @@ def write_report(scan: Scan, path: str | Path, run: Mapping[str, Any] | None = N
     return path, arrays
 
 
-def describe_run(seconds: float, workers: int) -> dict[str, Any]:
+def describe_run(seconds: float, workers: int | None) -> dict[str, Any]:
     """Return the entry ``run`` of a report: date, host, duration, and versions of the packages that read the files."""
     versions = {'python': platform.python_version()}
     for name in ('numpy', 'pillow', 'opencv-python', 'opencv-python-headless'):

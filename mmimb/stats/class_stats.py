@@ -87,7 +87,7 @@ class ClassStats:
             if getattr(self, name) is None:
                 published = self.provenance.get('published')
                 found = 'None' if published is None else f'the published counts {published!r}, which do not tell it'
-                raise ValueError(f'`stats` must hold `{name}` for this use (tools/scan_dataset.py writes all), got {found}')
+                raise ValueError(f'`stats` must hold `{name}` for this use (`mmimb scan` writes all), got {found}')
         return self
 
     def fit(self, num_classes: int, classes: Sequence[str] | None = None, where: str = 'the model') -> ClassStats:
@@ -145,7 +145,7 @@ class ClassStats:
         data = read_object(known_path(source) or Path(source), 'stats')
         if 'part' in data:
             raise ValueError(f'`stats` must be a whole report, got {str(source)!r} with a part of one; join all parts with '
-                             '`tools/scan_dataset.py merge`')
+                             '`mmimb scan merge`')
         stats = cls._from_mapping(data, f'`stats` {str(source)!r}')
         warn_of_errors(data, f'`stats` {str(source)!r}')
         return stats

@@ -12,15 +12,15 @@ FORMAT_VERSION = 1
 COUNTS = ('pixels', 'images', 'image_pixels', 'num_images', 'ignored_pixels', 'cooccurrence')
 
 
-def read_object(path: Path, argument: str) -> dict[str, Any]:
-    """Return the JSON object in a file.
+def read_object(path: Path, argument: str, writer: str = '`mmimb scan`') -> dict[str, Any]:
+    """Return the JSON object in a file that the tool ``writer`` writes.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It holds something else, or is of another format version.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'`{argument}` must be the path of a report of tools/scan_dataset.py, got {str(path)!r} '
+        raise FileNotFoundError(f'`{argument}` must be the path of a report of {writer}, got {str(path)!r} '
                                 '(no such file)')
     try:
         data = json.loads(path.read_text(encoding='utf-8'))

@@ -21,7 +21,7 @@ class Deferred(ClassWeight):
         begin: The first iteration with weights, or a share of the training if below 1. The paper defers by 0.8.
         max_ratio: Cap of the largest weight over the smallest, at least 1; the mean of the weights stays.
 
-    ``ClassWeightHook`` tells it the iteration; ``tools/train.py`` adds the hook. It has no state of its own: a resumed run
+    ``ClassWeightHook`` tells it the iteration; ``mmimb train`` adds the hook. It has no state of its own: a resumed run
     follows from its iteration.
     """
 

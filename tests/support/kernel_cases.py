@@ -33,7 +33,7 @@ def vectors(channels: int, images: int, seed: int) -> dict[str, dict]:
     softmax = dict(scale=positive(channels), bias=-positive(channels), margin=positive(channels), relief=positive(channels))
     sigmoid = dict(bias=positive(channels), factor=positive(images, channels), table=positive(channels, channels))
     return {'cross_entropy': {**softmax, 'gamma': 1.5, 'complement': -1.0},
-            'squared_error': dict(labels=5 * positive(channels)),
+            'squared_error': dict(labels=5 * positive(channels), label_weight=3.0),
             'binary_cross_entropy': {**sigmoid, 'lam': 2.0, 'gamma': 2.0}}
 
 

@@ -55,7 +55,7 @@ def call(formula: str, full: bool, size: tuple[int, ...], dtype: torch.dtype) ->
     vector = torch.empty(channels, device='meta')
     options = {
         'cross_entropy': dict(scale=vector, bias=vector, margin=vector, relief=vector, gamma=2.0, complement=-1.0),
-        'squared_error': dict(labels=vector),
+        'squared_error': dict(labels=vector, label_weight=3.0),
         'binary_cross_entropy': dict(bias=vector, lam=2.0, gamma=2.0, factor=torch.empty(n, channels, device='meta'),
                                      table=torch.empty(channels, channels, device='meta')),
     }[formula]

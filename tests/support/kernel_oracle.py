@@ -48,10 +48,11 @@ def cross_entropy(logits, target, coefficient, *, align_corners=False, scale=Non
     return (coefficient.double() * loss).sum()
 
 
-def squared_error(logits, target, coefficient, *, labels, align_corners=False) -> Tensor:
+def squared_error(logits, target, coefficient, *, labels, label_weight=1.0, align_corners=False) -> Tensor:
     z = up(logits, target, align_corners)
-    wanted = F.one_hot(target, z.shape[1]).movedim(-1, 1) * each(labels, 0)
-    return (coefficient.double() * ((z - wanted) ** 2).mean(1)).sum()
+    own = F.one_hot(target, z.shape[1]).movedim(-1, 1)
+    factor = torch.where(own.bool(), label_weight, 1.0)
+    return (coefficient.double() * (factor * (z - own * each(labels, 0)) ** 2).mean(1)).sum()
 
 
 def binary_cross_entropy(logits, target, coefficient, *, align_corners=False, bias=None, lam=1.0, gamma=0.0, factor=None,

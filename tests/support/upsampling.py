@@ -32,6 +32,7 @@ FORMULAS: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     'complement': (adjusted_cross_entropy, dict(complement=-1.0)),
     'all of it': (adjusted_cross_entropy, dict(scale=VECTOR, bias=VECTOR, margin=VECTOR, gamma=1.5, complement=0.5)),
     'squared error': (outlying_squared_error, dict(labels=20 * VECTOR)),
+    'own class weighted': (outlying_squared_error, dict(labels=20 * VECTOR, label_weight=3.0)),
     'binary': (channel_cross_entropy, {}),
     'balanced': (channel_cross_entropy, dict(bias=VECTOR, lam=2.0, gamma=2.0, factor=VECTOR.repeat(2, 1))),
     'balanced by pixel': (channel_cross_entropy, dict(bias=VECTOR, lam=2.0, factor=VECTOR.repeat(2, 1),

@@ -1,0 +1,1 @@
+"""What people type: ``mmimb COMMAND``, one module per command."""

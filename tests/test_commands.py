@@ -1,0 +1,111 @@
+"""``mmimb COMMAND``: every command is there, light until it runs, and the scripts of tools/ are the same code."""
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+import mmimb
+from mmimb.commands.main import COMMANDS, build_parser, main, module_of
+
+SCRIPTS = {'train.py': 'train', 'test.py': 'test', 'tune_offsets.py': 'tune', 'compare_runs.py': 'compare',
+           'doctor.py': 'doctor', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
+HEAVY = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'rich', 'matplotlib', 'yaml'}
+
+
+def program(*arguments: str, cwd=ROOT, **more: str) -> subprocess.CompletedProcess:
+    """The program in a process of its own, whose path begins with the folder of a script, as for the installed one."""
+    code = 'import sys; sys.path[0] = sys.prefix; from mmimb.commands.main import run; run()'
+    return subprocess.run([sys.executable, '-c', code, *arguments], cwd=cwd, capture_output=True, text=True, check=False,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT), **more})
+
+
+@pytest.mark.parametrize('arguments', [['--help'], *([*name.split(), '--help'] for name in COMMANDS)], ids=' '.join)
+def test_help_takes_less_than_a_second_and_imports_nothing_heavy(arguments) -> None:
+    before = os.times()
+    code = (f'import sys; sys.argv = ["mmimb", *{arguments!r}]; sys.modules.update(dict.fromkeys({HEAVY!r}));'
+            'from mmimb.commands.main import run; run()')
+    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f'usage: {" ".join(["mmimb", *arguments[:-1]])} ')
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1
+
+
+def test_the_list_of_commands_has_the_first_line_of_each() -> None:
+    text = ' '.join(build_parser().format_help().split())
+    for name in COMMANDS:
+        assert f'{name} {module_of(name).__doc__.splitlines()[0]}' in text
+
+
+def test_a_command_is_a_module_and_a_module_a_command() -> None:
+    modules = {path.stem for path in (ROOT / 'mmimb/commands').glob('*.py')}
+    assert {name.replace(' ', '_') for name in COMMANDS} == modules - {'__init__', 'main', 'run_options', 'scan_outputs'}
+
+
+def test_no_command_and_an_unknown_one_tell_the_usage() -> None:
+    for arguments in ([], ['weather']):
+        result = program(*arguments)
+        assert result.returncode == 2
+        assert result.stderr.startswith('usage: mmimb ')
+    assert program('--version').stdout == f'mmimb {mmimb.__version__}\n'
+
+
+@pytest.mark.parametrize('name', SCRIPTS)
+def test_a_script_is_its_command(name, monkeypatch) -> None:
+    given = []
+    monkeypatch.setattr(f'mmimb.commands.{SCRIPTS[name]}.run', lambda args: given.append(args) or 5)
+    words = {'train': ['c.py'], 'test': ['c.py', 'x.pth'], 'tune': ['c.py', 'x.pth', '--out', 'y.pth'], 'compare': ['a=b.json'],
+             'scan': ['c.py']}.get(SCRIPTS[name], [])
+    assert main([SCRIPTS[name], *words]) == 5
+    monkeypatch.setattr(sys, 'argv', [name, *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+    assert ended.value.code == 5
+    assert given[0] == given[1]
+    assert 'command' not in given[0]
+
+
+def test_every_script_is_in_this_table() -> None:
+    assert {path.name for path in (ROOT / 'tools').glob('*.py')} == set(SCRIPTS)
+
+
+def test_modules_of_the_current_folder_are_found(tmp_path) -> None:
+    (tmp_path / 'sub').mkdir()
+    (tmp_path / 'own_module.py').write_text('raise ValueError("`own_module` was imported")\n')
+    (tmp_path / 'sub/c.py').write_text("custom_imports = dict(imports=['own_module'])\n")
+    result = program('scan', 'sub/c.py', cwd=tmp_path)
+    assert result.returncode == 2
+    assert '`own_module` was imported' in result.stderr
+
+
+def test_errors_are_one_line(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(['train', 'absent.py'])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: `config` must be an existing config file, got 'absent.py'\n"
+
+
+def test_public_names_are_those_of_the_parts() -> None:
+    """Each is what its part exports; a class that a part exports and a config can name is public."""
+    for part, names in mmimb._PUBLIC.items():
+        module = __import__(f'mmimb.{part}', fromlist=['__all__'])
+        assert set(names) <= set(module.__all__)
+        for name in names:
+            assert getattr(mmimb, name) is getattr(module, name)
+    from mmimb import registry
+    registered = {name for kind in vars(registry).values() if hasattr(kind, 'module_dict') for name in kind.module_dict}
+    assert 'LossHead' in registered
+    assert registered - set(mmimb.__all__) == set()
+
+
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(AttributeError, match="module 'mmimb' has no attribute 'Loss'"):
+        mmimb.Loss  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'Loss'"):
+        from mmimb import Loss  # noqa: F401
+    assert 'ClassStats' in dir(mmimb)
