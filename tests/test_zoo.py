@@ -91,10 +91,12 @@ def test_same_network_data_and_schedule_as_in_mmseg(path: Path) -> None:
 
 
 @pytest.mark.parametrize('path', BASELINES, **NAME)
-def test_weights_of_mmseg_fit(path: Path) -> None:
-    """Every config builds; all names and shapes are those of mmseg's model."""
+def test_weights_of_mmseg_fit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every config builds, large ones without memory; all names and shapes are those of mmseg's model."""
     init_default_scope('mmseg')
-    with torch.device('meta'):
+    item = torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, 'item', lambda value: 0.5 if value.is_meta else item(value))  # rates of drop path
+    with torch.device('cpu' if 'pidnet' in path.stem else 'meta'):  # its class weights are looked at
         shapes = [{name: value.shape for name, value in MODELS.build(Config.fromfile(file).model).state_dict().items()}
                   for file in (path, theirs(path))]
     own = {name: shape for name, shape in shapes[0].items() if 'loss_decode' not in name}
@@ -131,9 +133,9 @@ def test_figures_of_mmseg_are_those_that_it_publishes() -> None:
     published = {model['Weights'].split('/')[-1]: model['Results'] for file in MMSEG.glob('*/metafile.yaml')
                  for model in yaml.safe_load(file.read_text(encoding='utf-8'))['Models'] if 'Weights' in model}
     table = (ROOT / 'configs/README.md').read_text(encoding='utf-8')
-    cited = 0
+    listed, cited = entries(), 0
     for path in BASELINES:
-        entry = entries()[str(path.relative_to(ROOT))]['Metadata'].get('MMSegmentation')
+        entry = listed[str(path.relative_to(ROOT))]['Metadata'].get('MMSegmentation')
         row = next(line for line in table.splitlines() if f'`{path.stem.removesuffix("_ce")}`' in line)
         if entry is None:
             assert row.rstrip(' |').endswith('–')
