@@ -43,6 +43,8 @@ ARMS: dict[str, tuple[str, int, float, dict[str, Any]]] = {
     'holdout-20-momentum0.9': ('holdout', 20, 0.9, {}),
     'train-10': ('train', 10, 0.9, {}),
     'train-100': ('train', 100, 0.9, {}),
+    'train-10-ratio10': ('train', 10, 0.9, {'max_ratio': 10}),
+    'train-10-ratio30': ('train', 10, 0.9, {'max_ratio': 30}),
 }
 
 

@@ -9,10 +9,10 @@ _PUBLIC = {  # the names of mmimb's parts that Python users need: imported as th
     'hooks': ('ClassWeightHook', 'PlainCheckpointHook', 'PreemptionHook'),
     'losses': ('BinaryCrossEntropyLoss', 'ComplementCrossEntropyLoss', 'CrossEntropyLoss', 'DiceLoss',
                'DistributionBalancedLoss', 'ELMLoss', 'FocalLoss', 'LDAMLoss', 'LogitAdjustmentLoss', 'LovaszLoss',
-               'OhemCrossEntropyLoss', 'OutlyingMSELoss', 'TverskyLoss', 'VSLoss'),
-    'metrics': ('LongTailIoUMetric', 'MultiLabelIoUMetric'),
+               'OhemCrossEntropyLoss', 'OutlyingMSELoss', 'QueryCrossEntropyLoss', 'TverskyLoss', 'VSLoss'),
+    'metrics': ('BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric', 'PrecisionRecallMetric'),
     'sampling': ('DifficultySampler', 'RareClassCrop', 'RareClassSampler', 'RepeatFactorSampler'),
-    'stats': ('ClassStats', 'PerImageCounts'),
+    'stats': ('ClassStats', 'EvaluatedCounts', 'PerImageCounts'),
     'testing': ('check_loss', ),
     'weights': ('Deferred', 'DifficultyBalanced', 'EffectiveNumber', 'InverseFrequency', 'LogFrequency', 'MedianFrequency'),
 }

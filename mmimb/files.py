@@ -1,4 +1,4 @@
-"""Writing results: all or nothing."""
+"""Writing results, all or nothing, and locks."""
 from __future__ import annotations
 
 import errno
@@ -6,14 +6,18 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def require_suffix(argument: str, path: str | None, suffix: str) -> None:
-    """Raise a ``ValueError`` if ``path`` is given and has another suffix."""
-    if path is not None and Path(path).suffix.lower() != suffix:
-        raise ValueError(f'`{argument}` must be a path that ends with {suffix}, got {path!r}')
+def require_suffix(argument: str, path: str | None, suffix: str | Sequence[str]) -> None:
+    """Raise a ``ValueError`` if ``path`` is given and has another suffix than this, or than one of these."""
+    suffixes = (suffix, ) if isinstance(suffix, str) else suffix
+    if path is not None and Path(path).suffix.lower() not in suffixes:
+        raise ValueError(f'`{argument}` must be a path that ends with {" or ".join(suffixes)}, got {path!r}')
 
 
 def require_regular(path: str | Path) -> None:
@@ -77,3 +81,39 @@ def remove_leftovers(folder: Path, pattern: str) -> list[Path]:
     for part in parts:
         part.unlink(missing_ok=True)
     return parts
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int | None]:
+    """Hold the lock file ``path`` and yield its descriptor, or None if another process holds it; it ends with its holders.
+
+    A process that inherits the descriptor holds the lock, too. Where the system has no ``flock``, nobody is kept out.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a') as file:
+        mine = _flock(file, exclusive=True)
+        for _ in range(5):
+            if not mine:  # perhaps somebody has only asked whether it is locked
+                time.sleep(0.1)
+                mine = _flock(file, exclusive=True)
+        yield file.fileno() if mine else None
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock file ``path``."""
+    if not path.is_file():
+        return False
+    with path.open('r') as file:
+        return not _flock(file, exclusive=False)
+
+
+def _flock(file: IO[str], *, exclusive: bool) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -3,12 +3,19 @@ from __future__ import annotations
 
 import warnings
 from contextlib import redirect_stdout
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 
 INSTALL_HINT = ("install one of the two stacks: `pip install 'mmimb[onedl]'` (maintained, no compiler needed) or "
                 "`pip install 'mmimb[openmmlab]'` (mmcv needs a compiler; see README)")
+COMPILE_HINT = 'compile mmcv with its operators (docs/heads.md: MMCV_WITH_OPS=1)'
+COMPILED = {  # heads of mmseg with compiled operators: the operator, and a head that does without
+    'PointHead': ('point_sample', 'OCRHead'), 'SideAdapterCLIPHead': ('point_sample', 'SegmenterMaskTransformerHead'),
+    'PSAHead': ('PSAMask', 'NLHead'), 'CCHead': ('CrissCrossAttention', 'NLHead')}
+OF_MMDET = ('Mask2FormerHead', 'MaskFormerHead')
+MMDET_HINT = "install it with `pip install 'mmimb[openmmlab-mmdet]'` (stack openmmlab; docs/heads.md says how on onedl)"
 STACKS = {
     'onedl': ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation'),
     'openmmlab': ('mmengine', 'mmcv', 'mmsegmentation'),
@@ -62,3 +69,25 @@ def _is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+@cache
+def lacking(head: str) -> str:
+    """Return why a head of mmseg, by the name of its class, cannot be built here, and what to do; nothing if it can."""
+    if head in OF_MMDET:
+        needs, hint, other = 'mmdet and the operators of mmcv', MMDET_HINT, 'IterativeDecodeHead'
+    elif head in COMPILED:
+        operator, other = COMPILED[head]
+        needs, hint = f'the operator {operator} of mmcv.ops', COMPILE_HINT
+    else:
+        return ''
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter('ignore')
+            import_module('mmcv.ops')
+            if head in OF_MMDET:
+                import_module('mmdet.models')
+    except (ImportError, AssertionError) as error:  # mmdet asserts the versions of the others
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f'{head}, which needs {needs} ({reason}): {hint}, or take another head, such as {other}'
+    return ''

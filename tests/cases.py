@@ -214,4 +214,10 @@ CASES = [
     Case(dict(type='mmimb.LovaszLoss'), lovasz, {}, SOFTMAX + REGION),
     Case(dict(type='mmimb.LovaszLoss', use_sigmoid=True), lambda z, y: lovasz(z, y, 'sigmoid'), {}, REGION),
 ]
+# Losses on queries, asked in tests/test_query_loss.py: their batches have one channel more than there are classes.
+QUERY_CASES = [
+    Case(dict(type='mmimb.QueryCrossEntropyLoss', stats=STATS, tau=0.5), per_pixel(cross_entropy), exempt=(
+        'binary', 'points', 'positional', 'ohem_sampler', 'mean', 'pixel_weight', 'class_weight', 'class_weight_ones',
+        'avg_factor')),
+]
 COMMON_ARGUMENTS = dict(class_weight=[0.5, 2.0, 1.0, 3.0], reduction='sum', loss_weight=0.5, ignore_index=0)

@@ -23,7 +23,7 @@ from mmimb.engine.config import OWN_HOOKS, add_own_hooks
 from mmimb.stats import known_names
 
 FILES = sorted((ROOT / 'configs').glob('**/*.py'))
-CONFIGS = [path for path in FILES if '_base_' not in path.parts]
+CONFIGS = [path for path in FILES if not {'_base_', 'masks'} & {*path.parts}]  # the latter: test_mask_configs.py
 OUTLYING = [path for path in CONFIGS if path.stem.endswith('_outlying-mse')]
 ROOTS = [path for path in CONFIGS if path.stem.endswith('_ce-root')]
 VARIANT = '_ce$|_ce-root$|_outlying-mse$'
@@ -160,7 +160,7 @@ def test_self_contained(path: Path) -> None:
     """No bases elsewhere, no imports, no path of one machine."""
     text = path.read_text(encoding='utf-8')
     assert '::' not in re.sub(r"stats ?= ?'mmimb::\w+'", '', text)
-    assert 'import' not in re.sub(r'#.*', '', text)
+    assert not re.search(r'import(?!ance)', re.sub(r'#.*', '', text))
     assert not re.search(r"""['"](/|~|[A-Za-z]:\\|\.\./\.\./)""", text)
     for base in re.findall(r"'([^']*\.py)'", text.split('model')[0]):
         assert (path.parent / base).resolve().is_relative_to(ROOT / 'configs')

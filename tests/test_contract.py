@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from cases import CASES, COMMON_ARGUMENTS, STATS, Case
+from cases import CASES, COMMON_ARGUMENTS, QUERY_CASES, STATS, Case
 from mmengine.registry import MODELS as ROOT
 from torch import nn
 
@@ -43,7 +43,7 @@ def test_two_ranks_with_sync_avg_equal_one() -> None:
 def test_every_registered_loss_has_a_case() -> None:
     MODELS.import_from_location()
     losses = {name for name, kind in MODELS.module_dict.items() if name.endswith('Loss')}
-    assert {str(case.cfg['type']).removeprefix('mmimb.') for case in CASES} == losses
+    assert {str(case.cfg['type']).removeprefix('mmimb.') for case in CASES + QUERY_CASES} == losses
 
 
 @each_case

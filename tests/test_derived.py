@@ -16,13 +16,14 @@ from mmimb.commands.main import build_parser
 from mmimb.engine.check_losses import check_losses
 from mmimb.engine.config import read_config
 from mmimb.engine.embed_stats import embed_stats
+from mmimb.loss_places import QUERIES, loss_places
 from mmimb.registry import DATA_SAMPLERS, TRANSFORMS
 from mmimb.report import all_schemes, derived_lines, evidence, scheme_table, suggest
 from mmimb.report.suggest import CHILD
 from mmimb.scan.crops import CropCounts
 from mmimb.stats import ClassStats
 from mmimb.stats.imbalance import derive, gini
-from mmimb.weights import FrequencyWeight
+from mmimb.weights import FrequencyWeight, weights_of_queries
 
 CAMVID = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
 CLASSES = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist')
@@ -138,12 +139,19 @@ def test_reasons_name_what_no_setting_can_mend() -> None:
 def test_crops_tell_what_batches_lack() -> None:
     counts = stats((10 ** 6, 900, 500, 400, 0), images=(100, 50, 40, 4, 0), num_images=100, classes=tuple('abcde'))
 
-    def told(*held: int) -> str:
-        return '\n'.join(suggest(counts, crops=CropCounts(2, 0, (9, 1, 1, 1, 0), held, 0, 200)).reasons)
+    def told(*held: int, **cfg: int) -> str:
+        crops = CropCounts(2, 0, (9, 1, 1, 1, 0), held, 0, 200)
+        return '\n'.join(suggest(counts, crops=crops, cfg={'model': {}, 'train_dataloader': cfg}).reasons)
 
-    assert 'c (4.5 %) occurs in less than 5 % of the crops' in told(200, 90, 9, 0, 0)
-    assert 'c (0.0 %), b (4.5 %) occur in less than 5 % of the crops' in told(200, 9, 0, 0, 0), 'the rarest first'
-    assert 'crops' not in told(200, 90, 10, 0, 0), 'd is rare among the images, e never occurs'
+    assert 'c (4.5 %, one batch of 8 in 3) occurs in less than 5 % of the crops' in told(200, 90, 9, 10, 0, batch_size=8)
+    assert 'c (0.0 %, no batch), b (4.5 %, one batch of 1 in 22) occur in less' in told(200, 9, 0, 10, 0), 'the rarest first'
+    assert 'crops' not in told(200, 90, 10, 10, 0), 'd is in few images, but crops around it hold it; e never occurs'
+    assert 'RareClassCrop' in told(200, 9, 20, 10, 0)
+    seldom = told(200, 90, 10, 2, 0, batch_size=8)
+    assert 'd (1.0 %, one batch of 8 in 13) occurs in less than 5 % of the crops (share in brackets), and of the' in seldom
+    assert 'RepeatFactorSampler' in seldom
+    assert 'RareClassCrop' not in seldom
+    assert 'd (4) occurs in less than 5 % of the images' in '\n'.join(suggest(counts).reasons)
     assert 'crops' not in '\n'.join(suggest(counts).reasons)
 
 
@@ -184,45 +192,84 @@ CE = "dict(type='CrossEntropyLoss', loss_weight=0.4)"
 RARE = stats((10 ** 6, 500, 400), images=(900, 3, 400), num_images=900)
 
 
-@pytest.mark.parametrize(('base', 'left'), [
-    (f'model = dict(decode_head=dict(loss_decode={CE}))', 1), (f'model = dict(decode_head=dict(loss_decode=[{CE}, {CE}]))', 0),
-    (f'model = dict(decode_head=dict(loss_cls={CE}, loss_mask={CE}))', 0),
-    ('model = dict(decode_head=dict())', 1), (f'model = dict(decode_head=[dict(loss_decode={CE})] * 2)', 0),
-    (f'model = dict(decode_head=dict(), auxiliary_head=[dict(loss_decode={CE})])', 1), ('x = 1', 0)],
-    ids=['dict', 'list of losses', 'own losses', 'none', 'list of heads', 'auxiliary list', 'no model'])
+@pytest.mark.parametrize(('base', 'changed'), [
+    (f'model = dict(decode_head=dict(loss_decode={CE}))', 1), (f'model = dict(decode_head=dict(loss_decode=[{CE}, {CE}]))', 2),
+    (f'model = dict(decode_head=dict(loss_cls={CE}, loss_mask={CE}, num_classes=3))', 1),
+    ('model = dict(decode_head=dict())', 1), (f'model = dict(decode_head=[dict(type="A", c=(1, ), loss_decode={CE})] * 2)', 2),
+    (f'model = dict(decode_head=dict(kernel_generate_head=dict(loss_decode={CE}), x=[dict(y=1)]))', 1),
+    (f'model = dict(student=dict(decode_head=dict(loss_decode=[{CE}, dict(type="DiceLoss")])))', 1),
+    (f'model = dict(decode_head=dict(), auxiliary_head=[dict(loss_decode={CE})])', 2), ('x = 1', 0)],
+    ids=['dict', 'list of losses', 'queries', 'none', 'list of heads', 'nested', 'student', 'auxiliary list', 'no model'])
 @pytest.mark.parametrize('rest', [
     'train_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True))',
     'val_evaluator = [dict(type="IoUMetric"), dict(type="B")]\ntrain_dataloader = dict()', 'test_evaluator = None'])
-def test_the_suggestion_fits_any_base(base, left, rest, tmp_path) -> None:
-    """Nothing of the base's losses and evaluators is left in the merged config, nor the key that deletes them."""
+def test_the_suggestion_fits_any_base(base, changed, rest, tmp_path) -> None:
+    """Every loss on classes is ours in the merged config, the rest is that of the base, and no key that deletes is left."""
     (tmp_path / 'base.py').write_text(f'{base}\n{rest}\n')
     cfg = read_config(str(tmp_path / 'base.py'))
     suggestion = suggest(RARE, './base.py', 'r.json', cfg=cfg)
+    assert bool(suggestion.config) == bool(changed)
+    if not changed:
+        assert suggestion.reasons[0] == 'No config is suggested: the config has no model with heads.'
+        return
     (tmp_path / 'child.py').write_text(suggestion.config)
     child = read_config(str(tmp_path / 'child.py'))
     assert '_delete_' not in child.pretty_text
-    heads = {key: head for key, head in (child.get('model') or {}).items() if isinstance(head, dict)}
-    kept = [key for key, head in heads.items() if head == cfg.model[key]]
-    assert len(heads) - len(kept) == left
-    for key, head in heads.items():
-        if key in kept:
-            reason = next(reason for reason in suggestion.reasons if f'`model.{key}' in reason)
-            assert ('of its own (loss_cls, loss_mask)' if 'loss_cls' in head else '.loss_decode` is a list') in reason
-            continue
-        old = cfg.model[key].get('loss_decode')
-        factor = {'loss_weight': 0.4} if isinstance(old, dict) else {}
-        weight = {'type': 'mmimb.InverseFrequency', 'stats': 'r.json', 'power': 0.5}
-        assert head.loss_decode == {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight, **factor}
-    several = [key for key, head in (cfg.get('model') or {}).items() if isinstance(head, list)]
-    assert [reason for reason in suggestion.reasons if '_head` is a list' in reason] == [
-        f"`model.{key}` is a list: restate it in your config in full, with the loss dict(type='mmimb.CrossEntropyLoss', "
-        'class_weight=weight).' for key in several]
+    weight = {'type': 'mmimb.InverseFrequency', 'stats': 'r.json', 'power': 0.5}
+    ours = [one for one in loss_places(child.model) if str((one.loss or {}).get('type')).startswith('mmimb.')]
+    assert len(ours) == changed
+    for one in ours:
+        old = next(other.loss for other in loss_places(cfg.model) if other.keys == one.keys)
+        factor = {'loss_weight': 0.4} if old else {}
+        if one.learns == QUERIES:
+            assert one.loss == {'type': 'mmimb.QueryCrossEntropyLoss', 'stats': 'r.json', **factor,
+                                'class_weight': [round(w, 4) for w in weights_of_queries(RARE)]}
+        else:
+            assert one.loss == {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight, **factor}
+    for one in ours:  # without the losses, the two are equal
+        for tree in (child.model, cfg.model):
+            for key in one.keys[:-1]:
+                tree = tree[key]
+            if isinstance(tree, dict):
+                tree.pop(one.keys[-1], None)
+            else:
+                tree[one.keys[-1]] = None
+    assert child.model == cfg.model
     assert child.get('train_dataloader') == cfg.get('train_dataloader')
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key) is None:
             assert child.get(key) is None
         else:
             assert child[key] == {'type': 'mmimb.LongTailIoUMetric', 'stats': 'r.json'}
+
+
+@pytest.mark.parametrize(('head', 'told'), [
+    ("type='VPDDepthHead'", '(a default): it learns depths'), (f'num_classes=2, loss_decode={CE}', 'has 2 classes'),
+    ("type='MyHead', loss_own=dict()", 'it is a loss of MyHead alone'), ("type='STDCHead', num_classes=3", 'where edges are')])
+def test_no_config_is_suggested_where_nothing_would_change(head, told, tmp_path) -> None:
+    (tmp_path / 'base.py').write_text(f'model = dict(decode_head=dict({head}))\ntest_evaluator = dict()\n')
+    suggestion = suggest(RARE, cfg=read_config(str(tmp_path / 'base.py')))
+    assert (suggestion.config, suggestion.commands) == ('', ())
+    assert suggestion.reasons[0].startswith('No config is suggested: model.decode_head')
+    assert told in suggestion.reasons[0]
+    lines = derived_lines(RARE, [], suggestion)
+    assert not [line for line in lines if 'to start from' in line or 'then:' in line]
+    assert [line for line in lines if told in line]
+
+
+def test_losses_that_stay_are_named_in_the_block() -> None:
+    losses = [dict(type='CrossEntropyLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=5), dict(type='BoundaryLoss'),
+              dict(type='OhemCrossEntropy')]
+    cfg = {'model': {'decode_head': {'type': 'PIDHead', 'loss_decode': losses}}}
+    text = suggest(RARE, cfg=cfg).config
+    assert '# left as it was: model.decode_head.loss_decode[2] (BoundaryLoss): it learns where boundaries are\n' in text
+    assert '# left as it was: model.decode_head.loss_decode[3] (OhemCrossEntropy): it learns the pixels at boundaries' in text
+    assert "dict(type='mmimb.OhemCrossEntropyLoss', class_weight=weight, thresh=0.9, min_kept=5)" in text
+
+
+def test_one_channel_gets_a_sigmoid() -> None:
+    cfg = {'model': {'decode_head': {'num_classes': 2, 'out_channels': 1, 'loss_decode': {'type': 'DiceLoss'}}}}
+    assert "'mmimb.BinaryCrossEntropyLoss'" in suggest(stats((1000, 9)), cfg=cfg).config
 
 
 def test_the_suggestion_for_an_unknown_base() -> None:

@@ -18,7 +18,7 @@ VECTORS = [v for v in json.loads(Path(__file__).with_name('vectors.json').read_t
            if v['name'].startswith('cdb/')]
 
 
-def oracle(score, tau='dynamic', last=None, max_ratio=None):
+def oracle(score, tau='dynamic', last=None, max_ratio=10.0):
     """The paper's formula, term by term; ``last`` holds the difficulties of before."""
     score = np.asarray(score, dtype=np.float64)
     measured = ~np.isnan(score)
@@ -46,10 +46,11 @@ def updated(*scores, **cfg) -> DifficultyBalanced:
     [0.9, 0.5, 0.1], [1.0, 0.5, 0.1], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.9, 0.9, 0.0], [0.3, NAN, 0.6], [0.999, NAN, 0.998],
     [NAN, NAN, 0.4], [1.0], [0.0]
 ])
-@pytest.mark.parametrize('cfg', [{}, dict(tau=1), dict(tau=0), dict(tau=5), dict(tau=2, max_ratio=3.0)])
+@pytest.mark.parametrize('cfg', [{}, dict(tau=1), dict(tau=0), dict(tau=5), dict(tau=2, max_ratio=3.0),
+                                 dict(max_ratio=None)])
 def test_formula(score, cfg) -> None:
     got = updated(score, **cfg)
-    difficulty, tau, weight = oracle(score, cfg.get('tau', 'dynamic'), max_ratio=cfg.get('max_ratio'))
+    difficulty, tau, weight = oracle(score, cfg.get('tau', 'dynamic'), max_ratio=cfg.get('max_ratio', 10.0))
     np.testing.assert_allclose(got.difficulty.numpy(), difficulty, rtol=1e-12)
     np.testing.assert_allclose(got.tau.item(), tau, rtol=1e-12)
     np.testing.assert_allclose(got.weight.numpy(), weight, rtol=1e-10)
@@ -97,15 +98,16 @@ def test_an_empty_measurement_changes_nothing() -> None:
 def test_vectors(vector) -> None:
     """Weights of the authors' code; the CIFAR code's ``tau`` lacks a factor and a term of the paper and is a number here."""
     params = vector['params']
-    got = updated(params['class_accuracy'], tau='dynamic' if 'dynamic' in str(params['tau']) else params['tau_value'])
+    got = updated(params['class_accuracy'], tau='dynamic' if 'dynamic' in str(params['tau']) else params['tau_value'],
+                  max_ratio=None)
     np.testing.assert_allclose(got.tau.item(), params['tau_value'], rtol=1e-12)
     np.testing.assert_allclose(got.weight.numpy(), params['weights'], rtol=1e-12)
 
 
 def test_vector_of_the_code_with_another_tau() -> None:
     params = next(v for v in VECTORS if 'CIFAR_EGTEA_code' in v['name'])['params']
-    np.testing.assert_allclose(updated(params['class_accuracy'], tau=params['tau_value']).weight.numpy(), params['weights'],
-                               rtol=1e-12)
+    np.testing.assert_allclose(updated(params['class_accuracy'], tau=params['tau_value'], max_ratio=None).weight.numpy(),
+                               params['weights'], rtol=1e-12)
 
 
 def test_scores_are_those_of_the_definitions() -> None:

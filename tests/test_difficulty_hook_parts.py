@@ -192,7 +192,7 @@ def test_scores_settle_by_default_and_swing_with_the_latest_measurement_only(gai
     """Two classes between which the model shifts by ``gain`` times the logarithm of the ratio of their weights."""
     swing = {}
     for momentum in (0, HoldoutSource(dict(dataset=None)).momentum, ValidationSource().momentum):
-        weight, meter, scores = DifficultyBalanced(2), DifficultyMeter(2, momentum), []
+        weight, meter, scores = DifficultyBalanced(2, max_ratio=None), DifficultyMeter(2, momentum), []
         for _ in range(40):
             shift = gain * (weight.weight[0] / weight.weight[1]).log()
             recall = torch.stack([shift + 3, -shift - 1]).sigmoid()

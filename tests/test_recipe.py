@@ -67,7 +67,7 @@ def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     lines = ['stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
     for seed, (ce, recipe) in enumerate([(50, 53), (51, 52)]):
         lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
-                  f'confirm,ce-if0.5,offsets-mIoU,{seed},camvid,9,{recipe},14,1,1']
+                  f'confirm,ce-if0.5,tuned-mIoU,{seed},camvid,9,{recipe},14,1,1']
     lines += ['confirm,ce-if0.5,argmax,0,camvid,9,49,11,1,1']
     (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'screen,ce,argmax,7,camvid,9,,,,']) + '\n')
     code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
@@ -76,7 +76,7 @@ def test_the_program_writes_these_figures(tmp_path: Path) -> None:
             'print(json.dumps([*map(recipe.evidence, (rows["camvid"], trained, rows["ccp"])), recipe.table(rows, {})]))')
     run = subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True)
     camvid, half, ccp, table = json.loads(run.stdout)
-    assert camvid == {'decision': 'offsets-mIoU', 'seeds': [0, 1],
+    assert camvid == {'decision': 'tuned-mIoU', 'seeds': [0, 1],
                       'mIoU': {'before': 50.5, 'after': 52.5, 'low': -10.71, 'high': 14.71},
                       'tail': {'before': 10.0, 'after': 14.0, 'low': 4.0, 'high': 4.0}}
     assert ccp['seeds'] == []

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from scipy import stats as scipy_stats
 
 STUDY = ROOT / 'benchmarks/study'
 sys.path[:0] = [str(STUDY), str(STUDY.parent)]
 
 import features as study_features
 import frozen
-import paired
 import run as study_run
 import scoring
 import store
@@ -255,38 +253,6 @@ def test_tile_units_are_groups(tmp_path) -> None:
     (tmp_path / 'magnetic_tile').mkdir()
     (tmp_path / 'magnetic_tile/groups.txt').write_text('a b\nc\n')
     assert SETS['magnetic_tile'].units(['c', 'b', 'a'], tmp_path) == ['1', '0', '0']
-
-
-def test_interval_over_seeds() -> None:
-    a, b = {1: 3.0, 2: 5.5, 3: 4.0, 9: 0.0}, {1: 1.0, 2: 2.0, 3: 3.5}
-    expected = scipy_stats.ttest_rel([3.0, 5.5, 4.0], [1.0, 2.0, 3.5]).confidence_interval(0.95)
-    found = paired.over_seeds(a, b)
-    assert found == pytest.approx((2.0, expected.low, expected.high))
-    assert np.isnan(paired.over_seeds({1: 2.0}, b).low)
-    assert np.isnan(paired.over_seeds({5: 2.0}, b).mean)
-    assert [str(paired.over_seeds(x, b)) for x in (a, {1: 2.0}, {5: 2.0})] == ['+2.0 (-1.7 to +5.7)', '+1.0', '']
-
-
-def test_interval_over_units() -> None:
-    rng = np.random.default_rng(0)
-    labelled = rng.integers(1, 50, (8, 3))
-    arm, reference = (np.stack([labelled // k, labelled, labelled], 1) for k in (2, 4))
-    found = paired.over_units([arm, arm], [reference, reference], [0, 2])
-
-    def mean_iou(counts, picked):
-        hits, labels, predicted = counts[picked].sum(0)[:, [0, 2]].astype(float)
-        return 100 * (hits / (labels + predicted - hits)).mean()
-
-    assert found.mean == pytest.approx(mean_iou(arm, np.arange(8)) - mean_iou(reference, np.arange(8)))
-    draws = [rng.integers(8, size=8) for _ in range(4000)]
-    slow = np.percentile([mean_iou(arm, d) - mean_iou(reference, d) for d in draws], [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx(slow, abs=0.5)
-    assert 0 < found.low < found.mean < found.high
-
-
-def test_unit_counts() -> None:
-    counts = np.arange(12).reshape(2, 3, 2)
-    assert np.array_equal(paired.unit_counts(counts, ['a', 'a']), counts.sum(0, keepdims=True))
 
 
 def test_tables(tmp_path, monkeypatch, capsys) -> None:

@@ -30,23 +30,26 @@ export PATH="$work/env/bin:$PATH"
 mkdir "$work/folder" && cd "$work/folder"
 [ "$(python -c 'import mmimb; print(mmimb.__file__)')" = "$site/mmimb/__init__.py" ]
 
-step "demo, scan"
-mmimb demo --train 8 --val 4 --test 4
-mmimb scan mmimb::demo/fast-scnn_demo_ce.py --out data/demo/stats.json > scan.log
-tail -n 1 scan.log
-
-step "train, test, compare"
-echo "_base_ = 'mmimb::demo/fast-scnn_demo_ce-root.py'" > child.py
-mmimb train child.py --work-dir run --cfg-options train_cfg.max_iters=2 train_cfg.val_interval=2 > train.log 2>&1 \
-  || { tail train.log; exit 1; }
-for run in one two; do
-  mmimb test child.py run/iter_2.pth --work-dir test --out $run.json > test.log 2>&1 || { tail test.log; exit 1; }
-done
-mmimb compare one=one.json two=two.json --out picture.png
+step "demo, scan, train, tune, test: each is what the one before says, in 2 iterations; compare"
+follow() {  # LOG: the command after "next:" in it, without the note
+  sed -nE 's/^next: ([^(]*).*/\1/p' "$1"
+}
+attempt() {  # LOG COMMAND: its output goes into LOG
+  echo "+ $2"
+  eval "$2" > "$1" 2>&1 || { tail -n 30 "$1"; exit 1; }
+}
+attempt demo.log 'mmimb demo --train 8 --val 4 --test 4'
+attempt scan.log "$(follow demo.log)"
+attempt train.log "$(follow scan.log) --cfg-options train_cfg.max_iters=2 train_cfg.val_interval=2"
+attempt tune.log "$(follow train.log)"
+attempt test.log "$(follow tune.log)"
+attempt other.log "mmimb test demo_child.py work_dirs/demo_child/iter_2.pth --out other.json"
+attempt compare.log "$(follow test.log | sed 's/BASELINE=OTHER.json/other=other.json/') --out picture.png"
+tail -n 3 compare.log
 
 step "doctor, Python, the scripts"
-mmimb doctor child.py --only stack config
+mmimb doctor demo_child.py --only stack config
 python -c "from mmimb import ClassStats; ClassStats.load('data/demo/stats.json')"
-python "$site/mmimb/.mim/tools/compare_runs.py" one=one.json two=two.json > /dev/null
+python "$site/mmimb/.mim/tools/compare_runs.py" one=other.json two=work_dirs/demo_child/tuned.json > /dev/null
 [ -z "$(python -c 'import sys; print(*[p for p in sys.path if p.startswith(sys.argv[1])])' "$clone")" ]
 echo "The wheel works."

@@ -30,7 +30,7 @@ train() {  # NAME LABEL: train configs/demo/fast-scnn_demo_NAME.py
     return
   fi
   python tools/train.py "$config" --work-dir "$dir" --resume 2>&1 | tee "$dir/train.log" \
-    | sed -unE 's/.*Iter\(train\) (\[[^]]*\]).*eta: ([0-9:]+).* loss: ([0-9.]+) .*/  '"$2"'  iteration \1  loss \3  time left \2/p' \
+    | sed -unE 's/.*Iter\(train\) (\[ *[0-9]*00\/[^]]*\]).*eta: ([0-9:]+).* loss: ([0-9.]+) .*/  '"$2"'  iteration \1  loss \3  time left \2/p' \
     || fail "$dir/train.log"
 }
 measure() {  # NAME CHECKPOINT: measure it on the test images

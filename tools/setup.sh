@@ -48,6 +48,8 @@ if [ "$stack" = openmmlab ]; then
   fi
   pip install --no-deps "$wheels"/mmcv-2.1.0-*.whl
 fi
-pip install --editable ".[$stack,test,dev]"
+extras=$stack
+[ "$stack" = openmmlab ] && extras=openmmlab,openmmlab-mmdet  # Mask2Former and MaskFormer are tested there
+pip install --editable ".[$extras,test,dev]"
 echo "$wanted" > "$venv/.mmimb-setup"
 echo "Done: source $venv/bin/activate"

@@ -17,10 +17,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import numpy as np
 from features import Features
-from paired import over_units, unit_counts
 from record import write_csv
 from sets import SETS, data_root, tail_classes
 from store import read_stats
+
+from mmimb.analysis.paired import over_units, unit_counts
 
 REFERENCE = ('ce', 'argmax')
 
@@ -55,13 +56,11 @@ def dataset_rows(name: str, work: Path, size: str, data: Path) -> list[dict[str,
         seeds = sorted(set(counts) & set(found.get(REFERENCE, {})))
         if not seeds or (arm, decision) == REFERENCE:
             continue
-        pair = [counts[s] for s in seeds], [found[REFERENCE][s] for s in seeds]
         row: dict[str, object] = {'dataset': name, 'size': size, 'arm': arm, 'decision': decision, 'seeds': len(seeds),
                                   'units': len(set(units))}
-        for key, members in (('mIoU', range(len(classes))), ('tail', tail)):
-            found_here = over_units(*pair, list(members))
-            row.update({key: f'{found_here.mean:.3f}', f'{key}_low': f'{found_here.low:.3f}',
-                        f'{key}_high': f'{found_here.high:.3f}'})
+        pairs = ((counts[s], found[REFERENCE][s]) for s in seeds)
+        for key, gain in over_units(pairs, {'mIoU': ('IoU', range(len(classes))), 'tail': ('IoU', tail)}).items():
+            row.update({key: f'{gain.mean:.3f}', f'{key}_low': f'{gain.low:.3f}', f'{key}_high': f'{gain.high:.3f}'})
         rows.append(row)
     return rows
 

@@ -17,9 +17,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import numpy as np
-from paired import Interval, over_seeds
 from record import write_csv
 from store import read_rows
+
+from mmimb.analysis.paired import Interval, over_seeds
 
 REFERENCE = ('ce', 'argmax')
 BEGIN, END = '<!-- study:begin -->', '<!-- study:end -->'

@@ -1,6 +1,7 @@
 """What tuning did, as text."""
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from ..printable import printable
 from .offset_evidence import LEVEL
 from .offset_objective import Counts
 from .offsets import Tuning
+
+WIDTH = 128
 
 
 def tuning_table(tuning: Tuning, classes: Sequence[str], before: Counts, after: Counts) -> str:
@@ -37,6 +40,7 @@ def tuning_sentence(tuning: Tuning) -> str:
                       for way in tuning.candidates)
     over = '' if tuning.start is None else ' over the start'
     tried = f'Compared by cross-validation over {tuning.num_groups} groups, gain of {tuning.objective}{over}: {tried}.'
+    tried = textwrap.fill(tried, WIDTH, subsequent_indent='  ', break_on_hyphens=False)
     if tuning.start is not None:
         gain, (low, high) = tuning.start.gain, tuning.start.interval
         tried = ('Start: half of the class weights taken back, which changes '

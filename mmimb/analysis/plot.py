@@ -1,4 +1,4 @@
-"""The figure of a comparison: IoU per class, from frequent to rare."""
+"""The figure of a comparison: IoU per class, from frequent to rare, and the differences with their intervals."""
 from __future__ import annotations
 
 import io
@@ -6,23 +6,29 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .paired import Interval
+from .pairs import Comparison
 from .runs import Run, class_order, group_names
+from .tables import IMAGES, SEEDS
 
 PER_ROW = 50
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442', '#555555')  # told apart by all eyes
 GROUP_SHADES = ('#ffffff', '#f1f1f1')
 BAR_INCHES = 0.16
+LABELLED = 24  # differences in a row, above which their values are not written
 
 
-def draw(runs: Sequence[Run]) -> bytes:
-    """Return :func:`bar_chart` as a PNG."""
-    png = io.BytesIO()
-    bar_chart(runs).savefig(png, format='png', dpi=130)
-    return png.getvalue()
+def draw(runs: Sequence[Run], found: Sequence[Comparison] = (), *, kind: str = 'png') -> bytes:
+    """Return :func:`bar_chart` as a file of a kind that matplotlib knows."""
+    file = io.BytesIO()
+    bar_chart(runs, found).savefig(file, format=kind, dpi=130)
+    return file.getvalue()
 
 
-def bar_chart(runs: Sequence[Run]) -> Any:
+def bar_chart(runs: Sequence[Run], found: Sequence[Comparison] = ()) -> Any:
     """Return a figure of grouped bars per class, rows of at most 50 classes, error bars where there are several seeds.
+
+    Below each row are the differences to the first run with their 95 % intervals, over the seeds or else over the images.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -36,11 +42,20 @@ def bar_chart(runs: Sequence[Run]) -> Any:
     rows = math.ceil(len(names) / PER_ROW)
     per_row = math.ceil(len(names) / rows)
     width = min(max(7.0, 1.2 + per_row * BAR_INCHES * (len(runs) + 1)), 21.0)
-    figure = Figure(figsize=(width, 0.9 + 3.6 * rows), layout='constrained')
-    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    for i, ax in enumerate(axes):
-        _draw_row(ax, runs, names[i * per_row:(i + 1) * per_row], groups)
-        ax.set_xlim(-0.6, per_row - 0.4)
+    parts = 2 if found else 1
+    figure = Figure(figsize=(width, 0.9 + (3.6 + 2.2 * (parts - 1)) * rows), layout='constrained')
+    axes = figure.subplots(parts * rows, 1, squeeze=False, height_ratios=[3.6, 2.2][:parts] * rows)[:, 0]
+    limits = _limits(found, names)
+    for i in range(rows):
+        row = names[i * per_row:(i + 1) * per_row]
+        _draw_row(axes[parts * i], runs, row, groups)
+        if found:
+            _draw_differences(axes[2 * i + 1], runs, found, row, limits)
+            axes[2 * i].tick_params(labelbottom=False)
+        _name_classes(axes[parts * i + parts - 1], row)
+        for ax in axes[parts * i:parts * (i + 1)]:
+            _mark_groups(ax, [groups[c] for c in row], list(dict.fromkeys(groups.values())), named=ax is axes[parts * i])
+            ax.set_xlim(-0.6, per_row - 0.4)
     order = 'from frequent to rare' if any(groups.values()) else 'in label order (frequencies unknown)'
     figure.suptitle(f'IoU per class, {order}', fontsize=13, fontweight='bold')
     handles, labels = axes[0].get_legend_handles_labels()
@@ -63,13 +78,50 @@ def _draw_row(ax: Any, runs: Sequence[Run], names: Sequence[str], groups: dict[s
             if not value >= 1:  # no bar to be seen; NaN: not measured
                 text = '–' if math.isnan(value) else '0' if value < 0.05 else f'{value:.1f}'
                 ax.text(position, 1.2, text, ha='center', va='bottom', fontsize=7, color=COLORS[i % len(COLORS)])
-    _name_classes(ax, names)
+    ax.set_xticks(range(len(names)))
     ax.set_ylim(0, 112)
     ax.set_yticks(range(0, 101, 20))
     ax.set_ylabel('IoU [%]')
     ax.grid(axis='y', color='#dddddd', linewidth=0.6, zorder=0)
     ax.spines[['top', 'right']].set_visible(False)
-    _mark_groups(ax, [groups[c] for c in names], list(dict.fromkeys(groups.values())))
+
+
+def _draw_differences(ax: Any, runs: Sequence[Run], found: Sequence[Comparison], names: Sequence[str],
+                      limits: tuple[float, float]) -> None:
+    over = []
+    for i, comparison in enumerate(found):
+        color = COLORS[[run.name for run in runs].index(comparison.run.name) % len(COLORS)]
+        for c, name in enumerate(names):
+            interval, source = _interval(comparison, f'IoU.{name}')
+            x = c + (i - (len(found) - 1) / 2) * 0.8 / len(found)
+            if not math.isnan(interval.low):
+                over.append(source)
+                ax.plot([x, x], interval[1:], color=color, linewidth=2, solid_capstyle='butt', zorder=2, alpha=0.55)
+            ax.plot(x, interval.mean, 'o', color=color, markersize=5, zorder=3)
+            if len(names) * len(found) <= LABELLED and not math.isnan(interval.mean):
+                ax.annotate(f'{interval.mean:+.1f}', (x, interval.mean), (6, 0), textcoords='offset points', va='center',
+                            fontsize=8, color='#333333', zorder=4)
+    ax.axhline(0, color='#555555', linewidth=0.9, zorder=1)
+    ax.set_ylim(*limits)
+    bars = f'\n95 % {" or ".join(dict.fromkeys(over))}' if over else ''
+    ax.set_ylabel(f'Δ IoU [points]{bars}', fontsize=9)
+    ax.grid(axis='y', color='#dddddd', linewidth=0.6, zorder=0)
+    ax.spines[['top', 'right']].set_visible(False)
+
+
+def _interval(comparison: Comparison, key: str) -> tuple[Interval, str]:
+    """Return the difference with its interval over the seeds, else over the images, and which it is."""
+    gain = comparison.gain(key)
+    return (comparison.over_images(key), IMAGES) if math.isnan(gain.low) else (gain, SEEDS)
+
+
+def _limits(found: Sequence[Comparison], names: Sequence[str]) -> tuple[float, float]:
+    """Return the ends of the axis of the differences: 0, all points, and their intervals unless these dwarf them."""
+    gains = [_interval(comparison, f'IoU.{c}')[0] for comparison in found for c in names]
+    most = 3 * max((abs(gain.mean) for gain in gains if not math.isnan(gain.mean)), default=1)
+    values = [max(-most, min(most, value)) for gain in gains for value in gain if not math.isnan(value)]
+    low, high = min([-1.0, *values]), max([1.0, *values])
+    return low - 0.1 * (high - low), high + 0.1 * (high - low)
 
 
 def _name_classes(ax: Any, names: Sequence[str]) -> None:
@@ -82,13 +134,14 @@ def _name_classes(ax: Any, names: Sequence[str]) -> None:
     ax.set_xticks(range(len(names)), [_plain(name) for name in names], **style)
 
 
-def _mark_groups(ax: Any, row: Sequence[str], known: Sequence[str]) -> None:
+def _mark_groups(ax: Any, row: Sequence[str], known: Sequence[str], *, named: bool) -> None:
     start = 0
     for i in range(1, len(row) + 1):
         if i < len(row) and row[i] == row[start]:
             continue
         ax.axvspan(start - 0.5, i - 0.5, color=GROUP_SHADES[known.index(row[start]) % 2], zorder=-1, linewidth=0)
-        ax.text((start + i - 1) / 2, 111, row[start], ha='center', va='top', fontsize=10, color='#666666', style='italic')
+        if named:
+            ax.text((start + i - 1) / 2, 111, row[start], ha='center', va='top', fontsize=10, color='#666666', style='italic')
         start = i
 
 

@@ -3,9 +3,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 
+from ..doctor.check import Finding
 from ..doctor.isolate import SECONDS, run_checks
 from ..doctor.page import to_json, to_page, verdict
+from ..engine.progress import Lines
+from .next_line import print_first, print_next
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +23,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the page; the status tells whether something failed."""
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f'\r{done} of {total} checks' if done < total else '\r' + ' ' * 20 + '\r')
-            sys.stderr.flush()
-
-    findings = run_checks(args.config, args.only, seconds=args.timeout, progress=progress)
+    findings = run_checks(args.config, args.only, seconds=args.timeout, progress=show_progress())
     print((to_json if args.json else to_page)(findings))
+    if not args.json:
+        say_next(findings, args.config)
     return int(verdict(findings) == 'failure')
+
+
+def show_progress() -> Callable[[int, int, str], None]:
+    """Return what shows how far the checks are."""
+    if not sys.stderr.isatty():
+        return Lines('check')
+
+    def progress(done: int, total: int, name: str) -> None:
+        text = f'{done} of {total} checks' + (f', now: {name}' if name else '')
+        sys.stderr.write(f'\r{text:<60}' if done < total else f'\r{"":<60}\r')
+        sys.stderr.flush()
+    return progress
+
+
+def say_next(findings: Sequence[Finding], config: str | None) -> None:
+    """Say what to mend first, or what the sound environment is used for."""
+    bad = [finding for status in ('failure', 'warning') for finding in findings if finding.status == status and finding.fix]
+    if bad:
+        print_first(f'{bad[0].name}: {bad[0].fix}')
+    if any(finding.status == 'failure' for finding in bad):
+        print_next('mmimb', 'doctor', *([config] if config else []))
+    elif config:
+        print_next('mmimb', 'train', config)
+    else:
+        print_next('mmimb', 'demo')

@@ -35,8 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        'srun; each process writes <out>.<i>of<n>.json')
     parser.add_argument('--crops', type=int, metavar='K', help='also count K crops of each image after the whole pipeline: '
                         'what batches hold')
+    parser.add_argument('--near-duplicates', action='store_true', help='also decode all images and name those that nearly '
+                        'equal one of the other split, such as neighbouring frames of a video')
     parser.add_argument('--seed', type=int, default=0, help='of the crops; default: %(default)s')
     add_outputs(parser)
+    parser.add_argument('--write-config', metavar='CHILD.py', help='also write the suggested config, which builds on '
+                        'CONFIG and trains as it is')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config entries')
 
 
@@ -56,9 +60,25 @@ def check_options(args: argparse.Namespace) -> None:
         whole_number('crops', args.crops, least=1)
         whole_number('seed', args.seed, least=0)
     in_parts = args.shard is not None or args.launcher != 'none'
-    if in_parts and (args.html or args.crops or args.class_weight):
-        raise ValueError('`html`, `crops` and `class-weight` must come with a scan of all images (all but `crops` with merge, '
-                         'too), got one of a part')
+    if in_parts and (args.html or args.crops or args.class_weight or args.near_duplicates or args.write_config):
+        raise ValueError('`html`, `crops`, `near-duplicates`, `class-weight` and `write-config` must come with a scan of all '
+                         'images (`html` and `class-weight` with merge, too), got one of a part')
+    if args.write_config is not None:
+        check_child(args)
+
+
+def check_child(args: argparse.Namespace) -> None:
+    """Refuse a path that no config can be written to, and one of a config that somebody else has written."""
+    from ..files import check_writable, require_suffix
+    from ..report.suggest import MARKER
+
+    require_suffix('--write-config', args.write_config, '.py')
+    check_writable('--write-config', args.write_config)
+    path = Path(args.write_config)
+    if path.exists() and not path.read_text(encoding='utf-8', errors='replace').startswith(MARKER):
+        raise FileExistsError(f'`--write-config` must be a new file or one that `mmimb scan` has written, got {str(path)!r}')
+    if args.split != 'train':
+        raise ValueError(f'`--write-config` must come with --split train, got {args.split!r}')
 
 
 def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
@@ -82,12 +102,14 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
             part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
         with progress_bar('crop') as update:
             crops = None if args.crops is None else job.count_crops(args.crops, args.seed, args.workers, progress=update)
+        with progress_bar('image') as update:
+            pairs = job.near_duplicates(args.workers, progress=update) if args.near_duplicates else []
     except Stopped as stopped:
         print(f'{stopped}; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
         stopped.told = True
         raise
     try:
-        status = write_outputs(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
+        status = write_outputs(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops, pairs=pairs)
     except BadLabelsError:
         job.store.clear()
         raise

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..printable import printable
+from .next_line import print_first, print_next
 
 EXIT_FINDINGS = 3
 STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 written, and something was found (one line for each '
@@ -55,11 +57,12 @@ def status_of_findings(work: Callable[[], int]) -> int:
 
 
 def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
-                  job: Any = None, crops: Any = None) -> int:
+                  job: Any = None, crops: Any = None, pairs: Sequence[Any] = ()) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from ..files import write_files
     from ..report import present, render, show
-    from ..scan.audit import add_crop_findings, finding_lines, number_of_findings
+    from ..report.suggest import fix_first
+    from ..scan.audit import add_crop_findings, add_near_duplicates, finding_lines, number_of_findings
     from ..scan.part import write_part
     from ..scan.report import describe_run, write_report
     from ..scan.scan import finish
@@ -69,25 +72,48 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
     if not part.complete:
         print('wrote', *map(printable, write_part(part, out, run)))
         print(f'this is a part, {len(part.records)} of {part.manifest.total} images, with {len(part.records.problems)} '
-              'findings that `merge` will name; all are joined by: '
-              'mmimb scan merge PART … --out FILE.json')
+              'findings that `merge` will name')
+        print_next('mmimb', 'scan', 'merge', 'PART.json', 'OTHER.json', '--out', 'FILE.json', note='when all parts are there')
         return 0
     found = finish(part, strict=args.strict)
     if crops is not None:
         add_crop_findings(found.audit, found.stats, crops)
+    add_near_duplicates(found.audit, pairs, part.manifest.other_split)
     config = None if job is None else args.config
-    source = present(found, out, run, config=config, job=job, crops=crops)
+    child = getattr(args, 'write_config', None)
+    source = present(found, out, run, config=config, job=job, crops=crops, child=child,
+                     overrides=getattr(args, 'cfg_options', None) or ())
+    errors = fix_first(found.audit)
     written = [*write_report(found, out, run, crops=crops)]
     if scheme is not None:
         written.append(write_weights(scheme_weights(*scheme, found.stats, no_object=args.no_object),
                                      out.with_suffix(f'.{scheme[0]}.json')))
-    if args.html is not None:
-        write_files({(page := Path(args.html)): render(source)})
-        written.append(page)
-    show(source)
-    print('wrote', *map(printable, written), flush=True)
+    files = {} if args.html is None else {Path(args.html): render(source)}
+    if child is not None and source.suggestion is not None and source.suggestion.config and not errors:
+        files[Path(child)] = source.suggestion.file().encode()
+    write_files(files)
+    show(source, child)
+    print('wrote', *map(printable, [*written, *files]), flush=True)
     problems = [] if crops is None else [printable(f'crops: {problem}') for problem in crops.problems]
     findings = number_of_findings(found.audit) + len(problems)
     lines = [*finding_lines(found.audit), *problems, *([f'{findings} findings'] if findings else [])]
-    print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
+    print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr, flush=True)
+    say_next(source, errors, args)
     return EXIT_FINDINGS if findings else 0
+
+
+def say_next(source: Any, errors: list[str], args: argparse.Namespace) -> None:
+    """Say what to mend before another scan, else how to train."""
+    child = getattr(args, 'write_config', None)
+    if errors:
+        print_first(errors[0] + (f', and {len(errors) - 1} more kinds' if len(errors) > 1 else ''))
+        again = {'--out': getattr(args, 'out', None), '--write-config': child}
+        options = [word for name, value in again.items() if value for word in (name, value)]
+        print_next('mmimb', 'scan', getattr(args, 'config', 'CONFIG'), *options)
+    elif source.suggestion is not None and not source.suggestion.config:
+        print_next('mmimb', 'train', args.config, note='no other loss is suggested')
+    elif source.suggestion is not None:
+        command = shlex.split(source.suggestion.commands[0])
+        print_next(*command, note='' if child else 'the config above, saved under that name; --write-config FILE.py does it')
+    elif hasattr(args, 'config'):
+        print_next('mmimb', 'scan', args.config, note='the training split: losses and metrics read its counts')

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from .next_line import is_main_process, print_next
 from .run_options import add_run_options
 
 
@@ -19,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--stats', metavar='REPORT', help='report of `mmimb scan` on the training split')
     parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
                         'its classifier weights to the power TAU (between 0 and 1)')
+    parser.add_argument('--query-adjustment', choices=('queries', 'map'), help='where --logit-adjustment acts in Mask2Former '
+                        'and other heads of queries: on the scores of the queries (default), or on the semantic map')
     parser.add_argument('--tta', action='store_true', help="average the predictions for the views of the config's tta_pipeline")
     parser.add_argument('--low-memory', action='store_true', help='predict class maps without full-resolution logits, whatever '
                         'the head (a LossHead does it by itself); not with options that need the scores of all classes')
@@ -31,4 +35,10 @@ def run(args: argparse.Namespace) -> int:
     """Test."""
     from ..engine.evaluation import TestOptions, evaluate
     evaluate(TestOptions(**vars(args)))
+    if not is_main_process():
+        return 0
+    if args.out is None:
+        print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json', note='a file that can be compared')
+    else:
+        print_next('mmimb', 'compare', 'BASELINE=OTHER.json', f'{Path(args.config).stem}={args.out}')
     return 0

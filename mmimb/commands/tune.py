@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from .next_line import print_next
 from .run_options import add_run_options
 
 
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if options.undo:
         undo_offsets(options)
         print(f'wrote {options.out} without offsets')
+        say_next(args)
         return 0
     from ..analysis.offset_table import tuning_sentence, tuning_table
     result = tune_checkpoint(options)
@@ -40,4 +43,10 @@ def run(args: argparse.Namespace) -> int:
         table = tuning_table(result.tuning, result.classes, result.before, result.after)
         notes = [f'note: {notice}' for notice in result.notices]
         print(*notes, table, tuning_sentence(result.tuning), f'wrote {options.out}', sep='\n')
+        say_next(args)
     return 0
+
+
+def say_next(args: argparse.Namespace) -> None:
+    """Say how the tuned model is tested."""
+    print_next('mmimb', 'test', args.config, args.out, '--out', str(Path(args.out).with_suffix('.json')))

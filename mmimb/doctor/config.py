@@ -13,6 +13,7 @@ def config() -> Answer:
     if not path:
         return Answer(OK, 'none was given')
     from ..engine.check_classes import check_classes
+    from ..engine.check_heads import check_heads
     from ..engine.check_losses import check_losses
     from ..engine.config import TRAIN_KEYS, check_datasets, read_config
     from ..engine.embed_stats import embed_stats
@@ -24,6 +25,7 @@ def config() -> Answer:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             cfg = read_config(path, required=TRAIN_KEYS)
+            check_heads(cfg)
             check_datasets(cfg, 'train', 'val')
             for split in ('train', 'val'):
                 if cfg.get(f'{split}_dataloader'):

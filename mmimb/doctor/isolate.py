@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,19 +21,21 @@ from .child import load_checks
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120.0
+TICK = 1.0  # seconds after which waiting for an answer is told
 CHILD = (f'import sys; sys.path[:1] = [] if {str(ROOT)!r} in sys.path else [{str(ROOT)!r}]; '
          'from mmimb.doctor.child import run_child; run_child(sys.argv[1:])')
 
 
 def run_checks(config: str | None = None, only: Sequence[str] | None = None, *, seconds: float = SECONDS,
-               progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+               progress: Callable[[int, int, str], None] | None = None) -> list[Finding]:
     """Run all checks in a process of their own; after a crash or a hang the rest goes on in a new one.
 
     Args:
         config: Path of a config to check as well.
         only: Names of the checks to run; all without.
         seconds: What one check may take.
-        progress: Called after each check with the number done and the number of all.
+        progress: Called after each check with the number done, the number of all and ``''``, and every second in between with
+            the name of the check that is under way as the last.
 
     Raises:
         ValueError: There is no such check.
@@ -42,12 +46,16 @@ def run_checks(config: str | None = None, only: Sequence[str] | None = None, *, 
         raise ValueError(f'`only` must be among {", ".join(known)}, got {unknown[0]!r}')
     names = [name for name in known if name in (only or known) and (name != 'config' or config is not None)]
     findings: list[Finding] = []
+
+    def tell(name: str = '') -> None:
+        if progress is not None:
+            progress(len(findings), len(names), name)
+
     while len(findings) < len(names):
         with _Child(names[len(findings):], {**os.environ, CONFIG: config or ''}) as child:
-            for finding in child.findings(seconds):
+            for finding in child.findings(seconds, tell):
                 findings.append(finding)
-                if progress is not None:
-                    progress(len(findings), len(names))
+                tell()
     return findings
 
 
@@ -73,12 +81,12 @@ class _Child:
         self.process.wait()
         self.errors.close()
 
-    def findings(self, seconds: float) -> Iterator[Finding]:
+    def findings(self, seconds: float, waiting: Callable[[str], None]) -> Iterator[Finding]:
         """Yield an answer for each check that was begun, and a failure for the one that ended the process."""
         begun = ''
         while True:
             try:
-                line = self.lines.get(timeout=seconds)
+                line = self._line(seconds, partial(waiting, begun))
             except queue.Empty:
                 yield self._failure(begun, f'does not answer within {seconds:g} s')
                 return
@@ -93,6 +101,17 @@ class _Child:
         code = self.process.wait()
         if begun or code != 0:
             yield self._failure(begun, self._reason(code))
+
+    def _line(self, seconds: float, waiting: Callable[[], None]) -> bytes | None:
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            try:
+                return self.lines.get(timeout=max(0.0, min(TICK, left)))
+            except queue.Empty:
+                if left <= TICK:
+                    raise
+                waiting()
 
     def _failure(self, begun: str, text: str) -> Finding:
         name = begun or self.names[0]

@@ -1,14 +1,14 @@
 """Have the heads of a model as many classes as the dataset that they are trained on?"""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..loss_places import heads
 from .evaluators import split_classes
 
-EDGE_HEADS = ('STDCHead', )  # which make labels of their own
+EDGE_HEADS = ('STDCHead', 'VPDDepthHead')  # which make labels of their own, or have none
 LOOKED_AT = 16  # label files that are read where a head has fewer classes than the dataset
 
 
@@ -26,14 +26,17 @@ def check_classes(cfg: Any) -> list[str]:
     if classes is None:
         return []
     warnings = []
-    for path, head, predicts in _heads(cfg.get('model')):
+    found = [*heads(cfg.get('model'))]
+    last = next((at for at in reversed(found) if at.keys[0] == 'decode_head'), None)  # whose prediction the model gives
+    for at in found:
+        path, head = at.place, at.head
         number = head.get('num_classes')
-        if head.get('type') in EDGE_HEADS:
+        if at.is_a(*EDGE_HEADS):
             continue
         if isinstance(number, bool) or not isinstance(number, int) or number in (1, len(classes)):
             continue
         warnings.append(f'`{path}.num_classes` is {number}, but train_dataloader.dataset has {len(classes)} classes')
-        if predicts and number < len(classes):
+        if at is last and number < len(classes):
             _refuse_labels(cfg, path, number, head.get('ignore_index', 255))
     return warnings
 
@@ -46,18 +49,6 @@ def _built_classes(cfg: Any) -> tuple[str, ...] | None:
         return dataset_classes(build_split(cfg, 'train'))
     except Exception:  # of a foreign class: its real building will say why
         return None
-
-
-def _heads(model: Any) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Yield the heads with their place in the config, and whether it is their prediction that the model gives."""
-    for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) if isinstance(model, Mapping) else None
-        several = isinstance(heads, (list, tuple))
-        members: list[Any] = [*heads] if isinstance(heads, (list, tuple)) else [heads]
-        for index, head in enumerate(members):
-            if isinstance(head, Mapping):
-                place = f'model.{key}[{index}]' if several else f'model.{key}'
-                yield place, head, key == 'decode_head' and index == len(members) - 1
 
 
 def _refuse_labels(cfg: Any, path: str, number: int, ignored: int) -> None:

@@ -5,14 +5,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ..nodes import loss_decodes
+from ..loss_places import loss_places
 from .errors import EXPECTED, describe
 
 BUILT = ('mmimb', 'mmseg')  # building their losses has no side effects; that of others may, for example, load a network
 
 
 def check_losses(cfg: Any) -> None:
-    """Build every ``loss_decode`` of the model of ``cfg`` once, as its head will, and forget it.
+    """Build every loss of the heads of ``cfg`` once, as its head will, and forget it.
 
     Losses of other packages than mmimb and mmseg are only looked up.
 
@@ -20,7 +20,7 @@ def check_losses(cfg: Any) -> None:
         ValueError, TypeError, OSError, ImportError: A loss is unknown or refuses its arguments, or an OHEM sampler ranks
             pixels by a loss that has no value per pixel. The message begins with the place in the config.
     """
-    losses = list(loss_decodes(cfg.get('model')))
+    losses = [one for one in loss_places(cfg.get('model')) if one.loss is not None]
     if not losses:
         return
     from mmengine.registry import init_default_scope
@@ -29,12 +29,12 @@ def check_losses(cfg: Any) -> None:
     from .. import registry  # noqa: F401  (registers the scope)
     register_all_modules(init_default_scope=False)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    for place, head, loss in losses:
+    for one in losses:
         try:
-            _check_ranking(_build(loss), head.get('sampler'))
+            _check_ranking(_build(one.loss), one.at.head.get('sampler'))
         except Exception as error:  # a loss may raise anything for arguments that it does not expect
             kind = next((kind for kind in EXPECTED if isinstance(error, kind)), ValueError)
-            raise kind(f'{place}: {describe(error)}') from error
+            raise kind(f'{one.place}: {describe(error)}') from error
 
 
 def _build(loss: Any) -> Any:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..stack import name_installed_packages, require_stack
+from ..stack import MMDET_HINT, name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import has_accelerator
@@ -15,6 +15,8 @@ from .shipped import config_path, find_shipped_bases
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+LIST_HINT = ('; a list of heads or of losses cannot be merged: restate it in full, as the config that tools/scan_dataset.py '
+             'suggests does')
 OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
 
 
@@ -42,7 +44,10 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         if isinstance(error, ImportError):
             kind, text = 'import: ', _first_error(error)  # mmengine tells the whole path instead
-        raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text})') from error
+        if 'mmdet' in str(text) and isinstance(error, ImportError):
+            text = f'{text}; Mask2FormerHead and MaskFormerHead need it: {MMDET_HINT}, or take IterativeDecodeHead'
+        advice = LIST_HINT if isinstance(error, TypeError) and '_delete_' in str(error) and 'list' in str(error) else ''
+        raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text}){advice}') from error
     if overrides:
         for item in overrides:
             if '=' not in item:

@@ -10,16 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..heads import CosineClassifier, head_losses, last_head, unwrapped, uses_cls_seg
-from ..weights import Deferred, DifficultyBalanced
+from ..loss_places import NO_BIAS
+from ..weights import Deferred
 
-REASONS = {  # heads of mmseg whose scores no bias shifts, by the name of a class that they derive from
-    'PointHead': 'PointRend, which classifies single points once more',
-    'MaskFormerHead': 'a head of queries: masks times classes are no scores with a bias',
-    'Mask2FormerHead': 'a head of queries: masks times classes are no scores with a bias',
-    'SideAdapterCLIPHead': 'a head of queries: masks times classes are no scores with a bias',
-    'SegmenterMaskTransformerHead': 'Segmenter, where a norm follows the scores',
-    'IterativeDecodeHead': 'K-Net, whose kernels are updated after the classification',
-}
 RULE = '`CHECKPOINT` must be of a model whose last decode head ends with conv_seg'
 
 
@@ -123,12 +116,15 @@ def correction_notices(losses: Sequence[nn.Module]) -> list[str]:
 
 
 def class_weights_of(losses: Sequence[nn.Module]) -> list[float] | None:
-    """Return the fixed class weights of a head that learns by softmax cross-entropy alone; None for any other head."""
+    """Return the class weights of a head that learns by softmax cross-entropy alone; None for any other head.
+
+    Those of ``DifficultyBalanced`` are the last ones of the training; of ``Deferred`` ones there are none.
+    """
     kinds = [type(loss).__name__ for loss in losses]  # ours, or mmseg's, which can be another loss by its arguments
     if kinds != ['CrossEntropyLoss'] or any(getattr(losses[0], key, False) for key in ('use_sigmoid', 'use_mask')):
         return None
     weight: Any = losses[0].class_weight
-    if weight is None or isinstance(weight, (DifficultyBalanced, Deferred)):
+    if weight is None or isinstance(weight, Deferred):
         return None
     values = torch.as_tensor(getattr(weight, 'weight', weight), dtype=torch.float64)
     return values.tolist() if bool((values > 0).any()) else None
@@ -144,8 +140,8 @@ def _obstacle(head: Any) -> str:
     if head is None:
         return 'a model without a decode head'
     for kind in type(head).__mro__:
-        if kind.__name__ in REASONS:
-            return REASONS[kind.__name__]
+        if kind.__name__ in NO_BIAS:
+            return NO_BIAS[kind.__name__]
     conv = getattr(head, 'conv_seg', None)
     if conv is None or not uses_cls_seg(type(head)):
         return f'{type(head).__name__}, which classifies in another way'

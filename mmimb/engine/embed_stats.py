@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ..loss_places import QUERIES, loss_places, type_names
 from ..scan.sources import LabelFiles, UnlistedError, dataset_classes, hash_names, label_files
 from ..stats import ClassStats, refuse_published
-from ..weights import read_class_weight
+from ..weights import no_object_weight, read_class_weight, weights_of_queries
+from ..weights.queries import NO_OBJECT
 
 ONE_CHANNEL = 'a head with one channel (labels 0 and 1; the same as num_classes=2, out_channels=1)'
 KEEP_PATH = ('sampler', 'batch_sampler')  # these need the report itself: the counts per image lie beside it
@@ -32,6 +34,15 @@ def embed_stats(cfg: Any) -> list[str]:
     return embedder.warnings
 
 
+def fill_query_weights(cfg: Any) -> None:
+    """Write weights of 1 where a head of queries would miss them as it is built, for testing, which has no use for them."""
+    for one in loss_places(cfg.get('model')):
+        classes = one.at.head.get('num_classes')
+        ours = one.learns == QUERIES and isinstance(one.loss, Mapping) and _is_ours(one.loss)
+        if ours and isinstance(classes, int) and one.loss.get('class_weight') is None:
+            one.loss['class_weight'] = [1.0] * classes + [NO_OBJECT]
+
+
 class _Embedder:
     def __init__(self, cfg: Any) -> None:
         self.cfg = cfg
@@ -49,6 +60,7 @@ class _Embedder:
                 self.walk(value, f'{path}[{index}]', num_classes)
 
     def _visit(self, node: Any, path: str, num_classes: int | None) -> None:
+        of_queries = type_names(node.get('type'))[:1] == ('QueryCrossEntropyLoss', )
         try:
             if node.get('stats') is not None:
                 stats = self._checked(node['stats'], num_classes)
@@ -58,7 +70,9 @@ class _Embedder:
                     node['stats'] = stats.to_dict()
             for key in ('class_weight', 'weight') if '.class_weight' in path else ('class_weight', ):
                 if node.get(key) is not None and not isinstance(node[key], Mapping):
-                    node[key] = _weights(node[key], num_classes)
+                    node[key] = _weights(node[key], num_classes, of_queries=of_queries)
+            if of_queries and node.get('class_weight') is None and num_classes is not None:
+                node['class_weight'] = _query_weights(node, num_classes)
         except (ValueError, TypeError, OSError) as error:
             raise type(error)(f'{path}: {error}') from error
 
@@ -132,10 +146,23 @@ def _is_ours(node: Mapping) -> bool:
     return str(getattr(kind, '__module__', '')).split('.')[0] == 'mmimb'
 
 
-def _weights(source: Any, num_classes: int | None) -> list[float]:
+def _weights(source: Any, num_classes: int | None, *, of_queries: bool) -> list[float]:
     values = read_class_weight(source)
     if num_classes == 1 and len(values) != 2:
         raise ValueError(f'`class_weight` must have 2 entries for {ONE_CHANNEL}, got {len(values)}')
-    if num_classes is not None and len(values) != max(num_classes, 2):
+    if of_queries and num_classes is not None and len(values) != num_classes + 1:
+        raise ValueError(f'`class_weight` must have one entry per class ({num_classes}) and one for no object, got '
+                         f'{len(values)}')
+    if num_classes is not None and not of_queries and len(values) != max(num_classes, 2):
         raise ValueError(f'`class_weight` must have one entry per class ({num_classes}), got {len(values)}')
     return values
+
+
+def _query_weights(node: Mapping, num_classes: int) -> list[float]:
+    """Return what the head of a loss on queries reads from the config; a scheme has other weights, which the loss knows."""
+    arguments = {key: node[key] for key in ('max_ratio', 'no_object') if key in node}
+    if node.get('scheme') is not None:
+        return [1.0] * num_classes + [no_object_weight(arguments.get('no_object', NO_OBJECT))]
+    if node.get('stats') is None:
+        raise ValueError('`stats` must be given where class_weight is not, got none')
+    return weights_of_queries(node['stats'], **arguments)

@@ -131,8 +131,13 @@ def _module(frame: FrameType | None) -> str:
     return '' if frame is None else str(frame.f_globals.get('__name__', ''))
 
 
-def _rank() -> str:
-    """Return ``'rank N: '`` in a run of several processes, else nothing; works before the process group is there."""
+def process_number() -> str | None:
+    """Return the number of this process in a run of several, from the environment; works before the process group is there."""
     world = os.environ.get('WORLD_SIZE') or os.environ.get('SLURM_NTASKS') or os.environ.get('OMPI_COMM_WORLD_SIZE') or '1'
     rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or os.environ.get('OMPI_COMM_WORLD_RANK') or '0'
-    return f'rank {rank}: ' if world.isdigit() and int(world) > 1 else ''
+    return rank if world.isdigit() and int(world) > 1 else None
+
+
+def _rank() -> str:
+    number = process_number()
+    return '' if number is None else f'rank {number}: '

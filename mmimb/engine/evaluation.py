@@ -15,8 +15,10 @@ from ..stack import require_stack
 from ..stats import EvaluatedCounts, image_scores
 from ..stats.evaluated import SUFFIX
 from ..stats.npz import digest, pack
+from .check_heads import check_parts
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .config import TEST_KEYS, check_datasets, read_config, set_work_dir
+from .embed_stats import fill_query_weights
 from .evaluators import check_evaluators
 from .fit import fit_hook
 from .launch import leave_group, prepare_launch
@@ -42,6 +44,7 @@ class TestOptions:
         logit_adjustment: Correct the classifier for the class frequencies (see :class:`mmimb.engine.posthoc.Correction`).
         stats: The report with the class frequencies.
         tau_normalization: Correct the classifier for the norms of its weights.
+        query_adjustment: Where the logit adjustment of a head of queries acts: ``'queries'`` or ``'map'``.
         tta: Average the predictions for the views of the config's ``tta_pipeline``.
         low_memory: Predict class maps without full-resolution logits, for heads other than ``LossHead`` too.
         allow_mismatch: Test a checkpoint although parameters of the decode head are missing in it.
@@ -61,6 +64,7 @@ class TestOptions:
     logit_adjustment: float | None = None
     stats: str | None = None
     tau_normalization: float | None = None
+    query_adjustment: str | None = None
     tta: bool = False
     low_memory: bool = False
     allow_mismatch: bool = False
@@ -85,6 +89,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     set_trust(options.trust_checkpoint)
     cfg = read_config(options.config, overrides=options.cfg_options, required=TEST_KEYS)
     set_work_dir(cfg, options.config, options.work_dir, below='test')
+    check_parts(cfg)
+    fill_query_weights(cfg)
     check_datasets(cfg, 'test')
     check_evaluators(cfg, 'test')
     content: dict[str, Any] = {}
@@ -132,9 +138,8 @@ def to_json(data: Any) -> bytes:
 
 def _counting_metric(runner: Any) -> Any:
     """Return the metric whose counts are kept beside the report: the first one of mmimb that makes a confusion matrix."""
-    from ..metrics import BoundaryIoUMetric, LongTailIoUMetric
     for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, LongTailIoUMetric) and not isinstance(metric, BoundaryIoUMetric):
+        if getattr(metric, 'makes_confusion', False):
             metric.keep_counts = True
             return metric
     return None
@@ -153,7 +158,7 @@ def _add_counts(report: dict[str, Any], counts: EvaluatedCounts, out: Path) -> d
 
 def _correction(options: TestOptions) -> Any:
     from .posthoc import Correction
-    return Correction(options.logit_adjustment, options.tau_normalization, options.stats)
+    return Correction(options.logit_adjustment, options.tau_normalization, options.stats, options.query_adjustment)
 
 
 def _check_low_memory(options: TestOptions) -> None:
@@ -209,7 +214,7 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta:
               'config': options.config, 'checkpoint': options.checkpoint,
               'seed': seed if isinstance(seed, int) else runner.cfg.get('randomness', {}).get('seed'),
               'classes': classes, **({'model_classes': trained} if trained else {})}
-    for option in ('logit_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory', 'allow_mismatch'):
+    for option in ('logit_adjustment', 'query_adjustment', 'tau_normalization', 'stats', 'tta', 'low_memory', 'allow_mismatch'):
         if getattr(options, option) not in (None, False):
             report[option] = getattr(options, option)
     for metric in runner.test_evaluator.metrics:

@@ -10,9 +10,19 @@ from torch import nn
 
 from ..checks import number
 from ..functional import log_prior
-from ..heads import CosineClassifier, activation, head_losses, last_head, loss_scale, unwrapped, uses_cls_seg
+from ..heads import (
+    CosineClassifier,
+    activation,
+    classifies_queries,
+    head_losses,
+    last_head,
+    loss_scale,
+    unwrapped,
+    uses_cls_seg,
+)
 from ..scan.sources import dataset_classes
 from ..stats import ClassStats
+from .posthoc_queries import DEFAULT, WAYS, adjust_queries
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Correction:
         tau_normalization: tau of ``w_c / ||w_c||^tau`` (arXiv 1910.09217). The paper has no bias; here the bias is divided
             too, so that 0 changes nothing and the result does not depend on the scale of the features.
         stats: The class frequencies that the model was trained on, for the logit adjustment.
+        queries: For heads of queries, where the logit adjustment acts (see :func:`adjust_queries`); it uses the numbers of
+            images that hold a class.
 
     Both are for softmax losses only; models trained on others are refused. Sigmoid losses compare each class with all others
     and have no common prior. Raw outputs are no log-probabilities, and the norms of their weights follow from their targets.
@@ -37,6 +49,7 @@ class Correction:
     logit_adjustment: float | None = None
     tau_normalization: float | None = None
     stats: Any = None
+    queries: str | None = None
 
     def __post_init__(self) -> None:
         if self.logit_adjustment is not None and self.tau_normalization is not None:
@@ -45,6 +58,9 @@ class Correction:
         if (self.stats is None) != (self.logit_adjustment is None):
             raise ValueError('`--stats` must come with --logit-adjustment, and that with it: the report of the training '
                              f'split, got {self.stats!r}')
+        if self.queries is not None and (self.queries not in WAYS or self.logit_adjustment is None):
+            rule = f'one of {WAYS}' if self.queries not in WAYS else 'with --logit-adjustment'
+            raise ValueError(f'`--query-adjustment` must be {rule}, got {self.queries!r}')
         if self.logit_adjustment is not None:
             number('--logit-adjustment', self.logit_adjustment)
         if self.tau_normalization is not None:
@@ -72,6 +88,12 @@ class Correction:
             return []
         option = '--tau-normalization' if self.logit_adjustment is None else '--logit-adjustment'
         head = last_head(unwrapped(model))
+        if self.logit_adjustment is not None and classifies_queries(head):
+            adjust_queries(head, self.stats.fit(head.num_classes, classes, 'the model'), self.logit_adjustment,
+                           self.queries or DEFAULT)
+            return [notice for loss in head_losses(head) for notice in _notices(loss) if self.logit_adjustment > 0]
+        if self.queries is not None:
+            raise ValueError(f'`--query-adjustment` must meet a head that classifies queries, got {type(head).__name__}')
         conv = _classifier(head, option)
         losses = head_losses(head)
         for loss in losses:

@@ -10,6 +10,7 @@ from typing import Any
 from ..signals import leave_on_signal
 from ..stack import require_stack
 from .check_classes import check_classes
+from .check_heads import check_heads
 from .check_losses import check_losses
 from .checkpoint import check_named_checkpoints, find_resume, inspect_checkpoint, refused_pickles, set_trust
 from .config import TRAIN_KEYS, add_own_hooks, check_datasets, read_config, set_work_dir, use_amp
@@ -64,6 +65,8 @@ def train(options: TrainOptions) -> Any:
             runner.logger.warning(notice)
         if resume_from is not None:  # set after the config is dumped, so that a run from the dumped one starts anew
             runner._resume, runner._load_from = True, resume_from
+            from .pending import PendingValidationHook
+            runner.register_hook(PendingValidationHook())
         try:
             with refused_pickles():
                 runner.train()
@@ -83,6 +86,7 @@ def prepare(options: TrainOptions) -> tuple[Any, str | None, list[str]]:
     if options.amp:
         use_amp(cfg)
     add_own_hooks(cfg)
+    check_heads(cfg)
     check_datasets(cfg, 'train', 'val')
     notices = embed_stats(cfg)
     check_losses(cfg)

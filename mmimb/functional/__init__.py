@@ -17,6 +17,7 @@ from .weighting import (
     log_frequency,
     median_frequency,
     normalized_weights,
+    query_weights,
     suitable_beta,
 )
 
@@ -27,6 +28,6 @@ __all__ = [
     'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'hardest',
     'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
     'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',
-    'per_class', 'positive_channels', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',
+    'per_class', 'positive_channels', 'query_weights', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',
     'split_ignore', 'suitable_beta', 'temperatures', 'tversky_loss', 'valid_labels'
 ]

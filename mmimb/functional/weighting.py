@@ -67,3 +67,22 @@ def normalized_weights(raw: Tensor, occurs: Tensor, max_ratio: float | None = No
     weight = torch.full_like(raw, float(used.max()))
     weight[occurs] = used
     return weight
+
+
+def query_weights(images: Tensor, max_ratio: float, no_object: float) -> Tensor:
+    r"""Return the weights of a loss on queries: ``min(sqrt(n_max / n_c), max_ratio)`` up to a factor, then that of no object.
+
+    A class is the target of one query in each image that holds it. The factor makes the mean over these targets 1, so that
+    ``no_object`` has the meaning that it has beside weights of 1 (arXiv 2107.06278).
+
+    Args:
+        images: ``(C,)`` images that hold each class; one that none holds gets the largest weight in use.
+        max_ratio: Largest weight over the smallest.
+        no_object: Weight of queries that match nothing.
+
+    Returns:
+        ``(C + 1,)`` weights.
+    """
+    weight = normalized_weights(inverse_frequency(images, 0.5), images > 0, max_ratio)
+    weight = weight * images.sum() / (weight * images).sum()
+    return torch.cat([weight, weight.new_tensor([no_object])])

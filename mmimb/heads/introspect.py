@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+OF_QUERIES = ('Mask2FormerHead', 'MaskFormerHead', 'SideAdapterCLIPHead')
 ACTIVATIONS = ('none', 'softmax', 'sigmoid')
 
 
@@ -25,8 +26,19 @@ def last_head(model: Any) -> Any:
     return head[-1] if isinstance(head, nn.ModuleList) else head
 
 
+def classifies_queries(head: Any) -> bool:
+    """Return whether a head classifies queries and sums up their masks, as Mask2Former and what derives from it."""
+    return any(kind.__name__ in OF_QUERIES for kind in type(head).__mro__)
+
+
 def head_losses(head: nn.Module) -> list[nn.Module]:
-    """Return the losses of a decode head, in the order of the config; none where it keeps them in its own way."""
+    """Return the losses of a decode head, in the order of the config; of one that classifies queries the loss of their classes.
+
+    There are none where a head keeps them in its own way.
+    """
+    of_queries = getattr(head, 'loss_cls', None)
+    if isinstance(of_queries, nn.Module):
+        return [of_queries]
     holder: Any = next((m for m in head.modules() if isinstance(getattr(m, 'loss_decode', None), nn.Module)), None)
     if holder is None:
         return []

@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from torch import Tensor
 
 from ..registry import MODELS
-from .introspect import activation, head_losses, last_head, loss_scale
+from .introspect import activation, classifies_queries, head_losses, last_head, loss_scale
 
 
 @MODELS.register_module()
@@ -20,7 +20,8 @@ class TTAModel(BaseTTAModel):
     The first loss of the last decode head decides what is averaged: raw outputs for losses on them (``OutlyingMSELoss``),
     the sigmoid of each channel for sigmoid losses, otherwise the softmax, of ``scale`` times the logits if the loss has a
     ``scale``. Heads with ``out_channels=1`` hand over probabilities, which are averaged as they are and compared with the
-    head's threshold (``SegTTAModel`` takes their sigmoid once more, which calls every pixel foreground).
+    head's threshold (``SegTTAModel`` takes their sigmoid once more, which calls every pixel foreground). Heads of queries hand
+    over sums of probabilities, which are averaged as they are, too.
 
     The views come back un-flipped and in the size of the image. The first one's sample is returned with the average as
     ``seg_logits`` and its prediction as ``pred_sem_seg``.
@@ -49,6 +50,6 @@ class TTAModel(BaseTTAModel):
         head = last_head(self.module)
         loss = next(iter(head_losses(head)), None) if head is not None else None
         kind = activation(loss)
-        if len(logits) == 1 or kind == 'none':
+        if len(logits) == 1 or kind == 'none' or classifies_queries(head):
             return logits
         return logits.sigmoid() if kind == 'sigmoid' else (logits * (loss_scale(loss) or 1)).softmax(0)

@@ -2,6 +2,7 @@
 from .base import SegLoss
 from .outlying_mse import OutlyingMSELoss
 from .pixel import PixelLoss
+from .query import QueryCrossEntropyLoss
 from .region import DiceLoss, LovaszLoss, RegionLoss, TverskyLoss
 from .sigmoid import BinaryCrossEntropyLoss, DistributionBalancedLoss, FocalLoss
 from .softmax import (
@@ -17,5 +18,5 @@ from .softmax import (
 __all__ = [
     'BinaryCrossEntropyLoss', 'ComplementCrossEntropyLoss', 'CrossEntropyLoss', 'DiceLoss', 'DistributionBalancedLoss',
     'ELMLoss', 'FocalLoss', 'LDAMLoss', 'LogitAdjustmentLoss', 'LovaszLoss', 'OhemCrossEntropyLoss', 'OutlyingMSELoss',
-    'PixelLoss', 'RegionLoss', 'SegLoss', 'TverskyLoss', 'VSLoss'
+    'PixelLoss', 'QueryCrossEntropyLoss', 'RegionLoss', 'SegLoss', 'TverskyLoss', 'VSLoss'
 ]

@@ -35,12 +35,15 @@ class SegLoss(StatsModule):
     """
 
     sigmoid: bool | None = False  # None: the loss exists for both, and `use_sigmoid` chooses
+    extra_channels = 0  # of the logits, beside those of the classes
 
     def __init__(self, source: Any = None, *, class_weight: Any = None, reduction: str = 'mean', normalize: str = 'pixels',
                  loss_weight: float = 1.0, loss_name: str | None = None, ignore_index: int = 255, sync_avg: bool = False,
                  use_sigmoid: bool | None = None, **inherited: Any) -> None:
         super().__init__(source)
         name = type(self).__name__
+        if '_delete_' in inherited:
+            raise TypeError(f'`_delete_` must be left out for {name} where the base has no setting of this name to delete')
         if inherited:
             raise TypeError(f'`{next(iter(inherited))}` is no argument of {name}; {DELETE_HINT}')
         if self.sigmoid is None:

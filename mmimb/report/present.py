@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from ..scan.crops import CropCounts
 from ..scan.job import ScanJob
 from ..scan.scan import Scan
 from .page import PageSource
-from .suggest import suggest
+from .suggest import CHILD, suggest
 
 
 def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: str | None = None, job: ScanJob | None = None,
-            crops: CropCounts | None = None) -> PageSource:
+            crops: CropCounts | None = None, child: str | None = None, overrides: Sequence[str] = ()) -> PageSource:
     """Return what tables and page show of a scan.
 
     Args:
@@ -24,12 +24,15 @@ def present(scan: Scan, report: Path, run: Mapping[str, Any], *, config: str | N
         config: The config that was scanned, if it is known: a suggested config builds on it.
         job: The scan's job, for example images and what the config holds.
         crops: What batches hold.
+        child: Where the suggested config will be written; beside ``config`` under a name that the user changes by default.
+        overrides: ``key=value`` with which the config was scanned.
     """
     split = scan.stats.provenance.get('split')
     suggestion = None
     if split == 'train':
-        base = {} if config is None else {'base': base_of(config)}
-        suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, crops=crops, **base)
+        base = {} if config is None else {'base': base_of(config, None if child is None else Path(child))}
+        suggestion = suggest(scan.stats, report=str(report), cfg=None if job is None else job.cfg, crops=crops,
+                             child=child or CHILD, overrides=overrides, **base)
     title = report.stem if config is None else f'{Path(config).stem}, {split}'
     return PageSource(scan, title, suggestion, None if job is None else job.reader, crops, run)
 

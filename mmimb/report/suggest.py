@@ -1,20 +1,31 @@
 """A config to start from, chosen from the statistics by the rules in docs/scanning.md, with its reasons."""
 from __future__ import annotations
 
+import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..loss_places import missing_parts
+from ..printable import printable
 from ..scan.crops import CropCounts
 from ..scan.findings import ERROR, FINDINGS
 from ..stats import ClassStats
 from ..stats.imbalance import RARE_IMAGES, Derived, class_labels, derive
 from .evidence import nearest
+from .losses import changed_losses
+from .override import Variable, override, text_of
 
 EVEN = 20  # imbalance ratio below which weights are not worth it
 NAMED = 4
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 CHILD = 'my_child_config.py'
+MARKER = '# Written by `mmimb scan`, and again by the next: put changes of your own into a child of it.'
+UNCONFIRMED = 'The study has not confirmed that step.'
+SAMPLER = ('if the IoU stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
+           f'batch does not hold. {UNCONFIRMED}')
+CROP = f'a crop around a rare class shows them more often (mmimb.RareClassCrop). {UNCONFIRMED}'
 USUAL: Mapping[str, Any] = {  # assumed of a base config that is not known
     'model': {'decode_head': {'loss_decode': {}}}, 'val_evaluator': {}, 'test_evaluator': {}}
 
@@ -24,9 +35,9 @@ class Suggestion:
     """A child config, what to run with it, and why.
 
     Args:
-        config: Its text, which names its base and the report.
-        loss: The suggested ``loss_decode`` with ``stats`` as a path.
-        commands: Training, and the tuning of the decision.
+        config: Its text, which names its base and the report; empty where the base has no loss to change.
+        loss: The suggested loss on pixels, with ``stats`` as a path.
+        commands: Training, and the tuning of the decision, or testing where there is nothing to tune.
         reasons: Sentences on what was chosen, then on what no setting can mend.
     """
 
@@ -35,9 +46,15 @@ class Suggestion:
     commands: tuple[str, ...]
     reasons: tuple[str, ...]
 
+    def file(self) -> str:
+        """Return the config as a file, with the reasons as comments."""
+        reasons = [line for reason in self.reasons for line in textwrap.wrap(printable(reason), 118)]
+        return '\n'.join([MARKER, *(f'# {line}' for line in reasons), self.config])
+
 
 def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/my/stats.json', *,
-            cfg: Mapping[str, Any] | None = None, crops: CropCounts | None = None) -> Suggestion:
+            cfg: Mapping[str, Any] | None = None, crops: CropCounts | None = None, child: str = CHILD,
+            overrides: Sequence[str] = ()) -> Suggestion:
     """Choose loss and weights, and say how to go on.
 
     Args:
@@ -46,18 +63,34 @@ def suggest(stats: ClassStats, base: str = 'my_config.py', report: str = 'data/m
         report: Where the scanner's report lies, as training will open it.
         cfg: The base itself, whose heads get the loss; without, one head is taken for granted.
         crops: What batches hold, if it was counted.
+        child: Where the new config will lie.
+        overrides: ``key=value`` with which the base was scanned, which the commands need as well.
     """
     cfg = USUAL if cfg is None else cfg
+    model = cfg.get('model') or {}
     found = derive(stats)
     loss, reasons = _loss(found, stats.num_classes, report)
-    lines, left = _heads(loss, cfg.get('model') or {})
-    reasons += [*left, *_split(cfg), *_seldom(stats, found, crops), *_limits(stats, found)]
-    weight = loss.get('class_weight')
-    text = [f'_base_ = {base!r}', f'stats = {report!r}', *([f'weight = {_call(weight)}'] if weight else []), *lines,
-            *(f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS if cfg.get(key)
-              is not None)]
-    commands = (f'mmimb train {CHILD}', f'mmimb tune {CHILD} CHECKPOINT --out tuned.pth')
-    return Suggestion('\n'.join(text) + '\n', loss, commands, tuple(reasons))
+    losses = changed_losses(_named(loss), stats, model)
+    if losses.changes and not losses.on_pixels:
+        reasons = [f'The imbalance ratio is {found.ratio:,.0f} : 1.']  # the rest is about losses on pixels
+    notes = [*losses.notes, *missing_parts(model), *_split(cfg), *_seldom(stats, found, crops, _batch_size(cfg)),
+             *_limits(stats, found)]
+    if not losses.changes:
+        return Suggestion('', loss, (), (f'No config is suggested: {losses.nothing}.', *notes))
+    lines = [f'_base_ = {base!r}', f'stats = {report!r}']
+    if 'class_weight' in loss and losses.on_pixels:
+        lines.append(f"weight = {text_of({**loss['class_weight'], 'stats': Variable('stats')})}")
+    if losses.query_weights:
+        lines.append(f'query_weights = {text_of(losses.query_weights)}')
+    lines += [f'# left as it was: {line}' for line in losses.left]
+    lines += [f"model = {text_of(override(model, losses.changes))}"]
+    lines += [f"{key} = dict(_delete_=True, type='mmimb.LongTailIoUMetric', stats=stats)" for key in EVALUATORS
+              if cfg.get(key) is not None]
+    options = ['--cfg-options', *overrides] if overrides else []
+    after = (['tune', child, 'CHECKPOINT', '--out', 'tuned.pth'] if losses.tunable else
+             ['test', child, 'CHECKPOINT', '--out', 'metrics.json'])
+    commands = tuple(shlex.join(['mmimb', *words, *options]) for words in (['train', child], after))
+    return Suggestion('\n'.join(lines) + '\n', loss, commands, (*reasons, *notes))
 
 
 def fix_first(audit: Mapping[str, Any]) -> list[str]:
@@ -82,33 +115,9 @@ def _loss(found: Derived, classes: int, report: str) -> tuple[dict[str, Any], li
     return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, reasons
 
 
-def _heads(loss: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the lines of ``model = ...``, and what to do about heads that a child config cannot change in one line."""
-    parts, left = [], []
-    for path in ('decode_head', 'auxiliary_head'):
-        head = model.get(path)
-        old = head.get('loss_decode') if isinstance(head, Mapping) else None
-        own = [key for key in head if key.startswith('loss_')] if isinstance(head, Mapping) and old is None else []
-        if isinstance(head, (list, tuple)):
-            left.append(f'`model.{path}` is a list: restate it in your config in full, with the loss {_call(loss)}.')
-        elif isinstance(old, (list, tuple)):
-            left.append(f'`model.{path}.loss_decode` is a list, which some heads count on: restate it in your config in full, '
-                        f'with the loss {_call(loss)} in the place of those that learn the classes.')
-        elif own:
-            left.append(f'`model.{path}` computes losses of its own ({", ".join(own)}) and has no place for another.')
-        elif isinstance(head, Mapping):
-            factor = old.get('loss_weight', 1.0) if isinstance(old, Mapping) else 1.0
-            values = {**loss, **({} if factor == 1 else {'loss_weight': factor})}
-            call = _call(values, delete='loss_decode' in head)  # where there is nothing to delete, the key would stay
-            parts.append(f'    {path}=dict(loss_decode={call})')
-    return ['model = dict(\n' + ',\n'.join(parts) + ')'] if parts else [], left
-
-
-def _call(values: Mapping[str, Any], *, delete: bool = False) -> str:
-    """Return ``dict(...)`` with the report's path and the weights as the variables ``stats`` and ``weight``."""
-    variables = {'stats': 'stats', 'class_weight': 'weight'}
-    shown = [f'{key}={variables.get(key) or repr(value)}' for key, value in values.items()]
-    return f'dict({", ".join(["_delete_=True"] * delete + shown)})'
+def _named(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss with the variable ``weight`` of the text in the place of the weights."""
+    return {key: Variable('weight') if key == 'class_weight' else value for key, value in loss.items()}
 
 
 def _split(cfg: Mapping[str, Any]) -> list[str]:
@@ -120,22 +129,37 @@ def _split(cfg: Mapping[str, Any]) -> list[str]:
             'report are too good.']
 
 
-def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None) -> list[str]:
-    """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it."""
+def _batch_size(cfg: Mapping[str, Any]) -> int:
+    size = (cfg.get('train_dataloader') or {}).get('batch_size')
+    return size if isinstance(size, int) and size > 0 else 1
+
+
+def _seldom(stats: ClassStats, found: Derived, crops: CropCounts | None, batch: int) -> list[str]:
+    """Return what can be done about classes that most batches lack; no rule, for the study has not confirmed it.
+
+    Where crops were counted, they decide: they are what batches hold, after the pipeline and whatever repeats images.
+    """
+    if crops is None:
+        if not found.rare_images:
+            return []
+        return [f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): {SAMPLER}']
+    shares = [count / crops.num_crops for count in crops.images]
+    lost = [c for c in reversed(stats.order()) if stats.pixels[c] and shares[c] < RARE_IMAGES]
     notes = []
-    if found.rare_images:
-        notes.append(f'{_occur(stats, found.rare_images)} in less than 5 % of the images (how many in brackets): if the IoU '
-                     'stays at 0, show those images more often (mmimb.RepeatFactorSampler), for a loss cannot use what the '
-                     'batch does not hold. The study has not confirmed that step.')
-    if crops is not None:
-        lost = [c for c in reversed(stats.order()) if stats.pixels[c] and c not in found.rare_images
-                and crops.images[c] < RARE_IMAGES * crops.num_crops]
-        if lost:
-            names = _names(stats, [(c, f'{100 * crops.images[c] / crops.num_crops:.1f} %') for c in lost])
-            notes.append(f'{names} {_verb(lost)} in less than 5 % of the crops (share in brackets), though in more of the '
-                         'images: a crop around a rare class shows them more often (mmimb.RareClassCrop). The study has not '
-                         'confirmed that step.')
+    for few, text in ((True, SAMPLER), (False, CROP)):
+        if members := [c for c in lost if (c in found.rare_images) == few]:
+            names = _names(stats, [(c, f'{100 * shares[c]:.1f} %, {_how_often(shares[c], batch)}') for c in members])
+            notes.append(f'{names} {_verb(members)} in less than 5 % of the crops (share in brackets)'
+                         + (f', and of the images: {text}' if few else f', though in more of the images: {text}'))
     return notes
+
+
+def _how_often(share: float, batch: int) -> str:
+    """Return which part of the batches holds a class that is in this share of the crops."""
+    if share == 0:
+        return 'no batch'
+    every = 1 / (1 - (1 - share) ** batch)
+    return f'one batch of {batch} in {every:.0f}' if every >= 1.5 else f'most batches of {batch}'
 
 
 def _limits(stats: ClassStats, found: Derived) -> list[str]:

@@ -84,8 +84,10 @@ def crop_table(stats: ClassStats, crops: CropCounts) -> Table:
     return table
 
 
-def show(source: PageSource) -> None:
-    """Print tables and lines. A narrow terminal wraps the lines of a table: no number is cut."""
+def show(source: PageSource, written: str | None = None) -> None:
+    """Print tables and lines; no config that was ``written`` to a file. A narrow terminal wraps the lines of a table, and cuts
+    no number.
+    """
     stats, schemes = source.scan.stats, all_schemes(source.scan.stats)
     Console().print(class_table(stats))
     Console().print(*summary_lines(stats), sep='\n', markup=False, highlight=False, soft_wrap=True)
@@ -93,15 +95,16 @@ def show(source: PageSource) -> None:
     for table in (scheme_table(stats, schemes), *crops):
         width = Console(width=10_000).measure(table).maximum
         Console(width=width).print(table)
-    lines = derived_lines(stats, schemes, source.suggestion, fix_first(source.scan.audit))
+    lines = derived_lines(stats, schemes, source.suggestion, fix_first(source.scan.audit), written=written)
     Console().print(*lines, sep='\n', markup=False, highlight=False, soft_wrap=True)
 
 
 def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Suggestion | None,
-                  errors: Sequence[str] = ()) -> list[str]:
+                  errors: Sequence[str] = (), *, written: str | None = None) -> list[str]:
     """Return the Gini coefficient, the groups, the warnings of the schemes, and the suggested config with its reasons.
 
-    Where the audit found ``errors`` (see :func:`fix_first`), they take the place of the config.
+    Where the audit found ``errors`` (see :func:`fix_first`), they take the place of the config; one that was ``written`` to a
+    file is not shown.
     """
     found = derive(stats)
     lines = [f'Gini coefficient: {found.gini:.3f} (0: all classes equal)']
@@ -113,7 +116,10 @@ def derived_lines(stats: ClassStats, schemes: Sequence[Scheme], suggestion: Sugg
     if errors:
         return [*lines, '', 'fix these first, then scan again for a config to start from:', '',
                 *(f'    {line}' for line in errors)]
-    lines += ['', f'a config to start from ({CHILD}), to be compared with cross-entropy over several seeds:', '']
-    lines += [f'    {line}' for line in suggestion.config.splitlines()]
+    if not suggestion.config:
+        return [*lines, '', *suggestion.reasons]
+    if written is None:
+        lines += ['', f'a config to start from ({CHILD}), to be compared with cross-entropy over several seeds:', '']
+        lines += [f'    {line}' for line in suggestion.config.splitlines()]
     lines += ['', *suggestion.reasons, '', 'then:', '', *(f'    {line}' for line in suggestion.commands)]
     return lines

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..loss_places import heads
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -48,8 +50,7 @@ def heads_ignore_index(cfg: Mapping[str, Any]) -> int | None:
 
     ``None`` without a model. Of several heads the last counts: its prediction is that of the model.
     """
-    model = cfg.get('model')
-    head = model.get('decode_head') if isinstance(model, Mapping) else None
-    if isinstance(head, (list, tuple)) and head:
-        head = head[-1]
-    return int(head.get('ignore_index', 255)) if isinstance(head, Mapping) else None
+    last = None
+    for at in heads(cfg.get('model')):
+        last = at if at.keys[0] == 'decode_head' else last
+    return None if last is None else int(last.head.get('ignore_index', 255))

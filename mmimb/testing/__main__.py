@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..engine.errors import one_line_errors
 from ..engine.process import run_tool
-from ..nodes import loss_decodes
+from ..loss_places import OTHER, loss_places
 from ..stack import require_stack
 
 MARKS = {'holds': '[green]holds[/]', 'broken': '[red]broken[/]', 'exempt': '[yellow]exempt[/]'}
@@ -48,14 +48,14 @@ def _losses(source: str, num_classes: int) -> Iterator[tuple[str, Any, int]]:
         return
     from ..engine.config import read_config
     seen = []
-    for place, head, loss in loss_decodes(read_config(source, required=('model', )).model):
-        plain = dict(loss)
-        if plain in seen:
+    for one in loss_places(read_config(source, required=('model', )).model):
+        if one.loss is None or one.learns == OTHER or dict(one.loss) in seen:
             continue
-        seen.append(plain)
-        if not head.get('num_classes'):
-            raise ValueError(f'`num_classes` must be in the head of {place} of {source}, got none')
-        yield f'{place.removeprefix("model.").removesuffix(".loss_decode")}: {plain["type"]}', plain, head['num_classes']
+        seen.append(plain := dict(one.loss))
+        if not one.at.head.get('num_classes'):
+            raise ValueError(f'`num_classes` must be in the head of {one.place} of {source}, got none')
+        place = one.place.removeprefix('model.').removesuffix('.loss_decode')
+        yield f'{place}: {plain["type"]}', plain, one.at.head['num_classes']
 
 
 def _markdown(losses: list[tuple[str, Any, int]]) -> str:

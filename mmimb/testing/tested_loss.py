@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Subject:
 
     Args:
         cfg: Its config, as written into ``loss_decode``.
-        num_classes: Channels of the logits it is asked with.
+        num_classes: Channels of the logits it is asked with, that of no object included.
         state: Names that its ``state_dict`` declares; empty for a loss without state.
     """
 
@@ -39,13 +39,16 @@ class Subject:
         if kind is None:
             raise ValueError(f'`type` must be a registered loss, got {name!r}')
         needs = 'stats' in inspect.signature(kind.__init__).parameters
-        return cls({'type': name, **({'stats': example_stats(num_classes)} if needs else {})}, num_classes)
+        channels = num_classes + getattr(kind, 'extra_channels', 0)
+        return cls({'type': name, **({'stats': example_stats(num_classes)} if needs else {})}, channels)
 
     @classmethod
     def of_config(cls, cfg: Mapping[str, Any], num_classes: int = 4) -> Subject:
         """Return a subject for a ``loss_decode``. Its factor and averaging are left out; its files are read."""
         plain = {k: v for k, v in dict(cfg).items() if k not in ('loss_weight', 'reduction', 'normalize', 'sync_avg')}
-        return cls(_read_files(plain), num_classes)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            kind = MODELS.get(plain['type']) if isinstance(plain.get('type'), str) else plain.get('type')
+        return cls(_read_files(plain), num_classes + getattr(kind, 'extra_channels', 0))
 
     def declared_exemptions(self) -> dict[str, str]:
         """Return what the loss declares in its attribute ``exempt``; building it raises what is wrong with the config."""
@@ -73,8 +76,14 @@ class Subject:
         return logits.to(dtype), target
 
     def permuted(self, order: list[int]) -> Subject:
-        """Return the same loss for classes renamed so that new class ``k`` is old class ``order[k]``."""
+        """Return the same loss for channels renamed so that new channel ``k`` is old channel ``order[k]``."""
         return Subject(_renamed(self.cfg, order), self.num_classes, self.state)
+
+    @property
+    def renamed(self) -> list[int]:
+        """Another order of the channels; those beside the classes stay the last ones."""
+        classes = self.num_classes - getattr(self.build(), 'extra_channels', 0)
+        return [*range(1, classes), 0, *range(classes, self.num_classes)]
 
 
 def example_stats(num_classes: int) -> dict[str, Any]:
@@ -103,13 +112,18 @@ def _renamed(cfg: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
     renamed: dict[str, Any] = {}
     for key, value in cfg.items():
         if key == 'stats' and isinstance(value, Mapping):
-            value = {k: [v[c] for c in order] if isinstance(v, (list, tuple)) else v for k, v in value.items()}
+            value = {k: _reordered(v, order) if isinstance(v, (list, tuple)) else v for k, v in value.items()}
         elif key in ('class_weight', 'weight') and isinstance(value, (list, tuple)):
-            value = [value[c] for c in order]
+            value = _reordered(value, order)
         elif isinstance(value, Mapping):
             value = _renamed(value, order)
         renamed[key] = value
     return renamed
+
+
+def _reordered(values: Sequence[Any], order: list[int]) -> list[Any]:
+    """Return one value for each class; channels beside the classes have none."""
+    return [values[c] for c in order if c < len(values)]
 
 
 def call(loss: nn.Module, logits: Tensor, target: Tensor, **kwargs: Any) -> Tensor:

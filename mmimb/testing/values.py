@@ -115,7 +115,7 @@ def class_weight_ones(subject: Subject) -> None:
 def class_permutation(subject: Subject) -> None:
     """renaming the classes renames the gradient and keeps the value"""
     logits, target = subject.batch()
-    order = [*range(1, subject.num_classes), 0]
+    order = subject.renamed
     new_id = torch.tensor(order).argsort()
     renamed = torch.where(target == IGNORE, target, new_id[target.clamp(max=subject.num_classes - 1)])
     value, grad = value_and_grad(subject.build(), logits, target)

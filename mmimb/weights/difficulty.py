@@ -13,6 +13,7 @@ from ..registry import MODELS
 from .base import ClassWeight, checked_ratio
 
 DYNAMIC = 'dynamic'
+MAX_RATIO = 10.0  # without a cap, a class at recall 0.99 weighs 1/10,000 of one at recall 0
 
 
 def checked_tau(tau: Any) -> float | str:
@@ -39,7 +40,7 @@ class DifficultyBalanced(ClassWeight):
         num_classes: Number of classes C; 2 for a head with one channel.
         tau: ``'dynamic'``: the paper's, which grows from 1 to 2 as the best and the worst class drift apart. Or a number.
         measure: Score of a class: ``'recall'`` (the paper's accuracy), ``'iou'`` or ``'f1'``, over pixels.
-        max_ratio: Cap of the largest weight over the smallest, at least 1.
+        max_ratio: Cap of the largest weight over the smallest, at least 1; None is the paper's, without a cap.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -56,7 +57,7 @@ class DifficultyBalanced(ClassWeight):
     tau: Tensor
 
     def __init__(self, num_classes: int, tau: float | str = DYNAMIC, measure: str = 'recall', *,
-                 max_ratio: float | None = None) -> None:
+                 max_ratio: float | None = MAX_RATIO) -> None:
         self.num_classes = whole_number('num_classes', num_classes, least=1)
         self.exponent = checked_tau(tau)
         self.measure = checked_measure(measure)

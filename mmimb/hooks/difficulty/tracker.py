@@ -153,7 +153,7 @@ def wants_difficulty(model: nn.Module, loader: Any) -> bool:
 
 def _users(model: nn.Module) -> dict[str, DifficultyBalanced]:
     """Return every ``DifficultyBalanced`` of a model by the name of the loss that uses it (``….later`` inside ``Deferred``)."""
-    return {name.replace('.class_weight', ''): module for name, module in model.named_modules()
+    return {name.replace('.class_weight', '').replace('.scheme', ''): module for name, module in model.named_modules()
             if isinstance(module, DifficultyBalanced)}
 
 

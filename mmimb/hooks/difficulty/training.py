@@ -10,13 +10,16 @@ from torch.utils.hooks import RemovableHandle
 
 from ...checks import whole_number
 from ...functional.sampled import upsample_at
-from ...heads import prediction_loss
+from ...heads import classifies_queries, prediction_loss
 from .meter import DifficultyMeter
 from .source import Source
+from .watched import watch_iterations, watch_queries
 
 
 class TrainingSource(Source):
     """Measures on every ``stride``-th row and column of the training batches, as the last decode head sees them.
+
+    Of heads that classify queries, the semantic map of the last layer is measured; of K-Net, the last iteration.
 
     Args:
         interval: See :class:`Source`.
@@ -34,6 +37,12 @@ class TrainingSource(Source):
 
     def start(self, runner: Any, model: nn.Module, meter: DifficultyMeter) -> None:
         super().start(runner, model, meter)
+        if classifies_queries(self.head):
+            self._watch: Any = watch_queries(self.head, meter, stride=self.stride)
+            return
+        if hasattr(self.head, 'kernel_generate_head'):
+            self._watch = watch_iterations(self.head, meter, stride=self.stride)
+            return
         loss = prediction_loss(self.head)
         if loss is None:
             raise ValueError("`model` must have a decode head with losses for source='train' of ClassWeightHook, got "
