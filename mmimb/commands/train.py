@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .next_line import is_main_process, print_next
+from .next_line import is_main_process, print_next, short
 from .run_options import add_run_options
 
 ONLY_SEEDS = {'test': False, 'processes': 1, 'slurm_array': False}
@@ -60,7 +60,7 @@ def say_next(config: str, work_dir: Path) -> None:
         checkpoint = (work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip()
     except OSError:  # a config may save none
         checkpoint = 'CHECKPOINT'
-    print_next('mmimb', 'tune', config, checkpoint, '--out', str(work_dir / 'tuned.pth'))
+    print_next('mmimb', 'tune', config, short(checkpoint), '--out', short(work_dir / 'tuned.pth'))
 
 
 def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bool, test: bool, processes: int) -> int:
