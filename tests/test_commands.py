@@ -13,7 +13,7 @@ import mmimb
 from mmimb.commands.main import COMMANDS, build_parser, main, module_of
 
 SCRIPTS = {'train.py': 'train', 'test.py': 'test', 'tune_offsets.py': 'tune', 'compare_runs.py': 'compare',
-           'doctor.py': 'doctor', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
+           'doctor.py': 'doctor', 'explain.py': 'explain', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
 HEAVY = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'rich', 'matplotlib', 'yaml'}
 
 
@@ -44,7 +44,8 @@ def test_the_list_of_commands_has_the_first_line_of_each() -> None:
 
 def test_a_command_is_a_module_and_a_module_a_command() -> None:
     modules = {path.stem for path in (ROOT / 'mmimb/commands').glob('*.py')}
-    assert {name.replace(' ', '_') for name in COMMANDS} == modules - {'__init__', 'main', 'run_options', 'scan_outputs'}
+    parts = {'__init__', 'main', 'next_line', 'run_options', 'scan_outputs'}
+    assert {name.replace(' ', '_') for name in COMMANDS} == modules - parts
 
 
 def test_no_command_and_an_unknown_one_tell_the_usage() -> None:
@@ -59,8 +60,8 @@ def test_no_command_and_an_unknown_one_tell_the_usage() -> None:
 def test_a_script_is_its_command(name, monkeypatch) -> None:
     given = []
     monkeypatch.setattr(f'mmimb.commands.{SCRIPTS[name]}.run', lambda args: given.append(args) or 5)
-    words = {'train': ['c.py'], 'test': ['c.py', 'x.pth'], 'tune': ['c.py', 'x.pth', '--out', 'y.pth'], 'compare': ['a=b.json'],
-             'scan': ['c.py']}.get(SCRIPTS[name], [])
+    words = {'train': ['c.py'], 'test': ['c.py', 'x.pth'], 'tune': ['c.py', 'x.pth', '--out', 'y.pth'],
+             'explain': ['c.py', 'x.pth'], 'compare': ['a=b.json'], 'scan': ['c.py']}.get(SCRIPTS[name], [])
     assert main([SCRIPTS[name], *words]) == 5
     monkeypatch.setattr(sys, 'argv', [name, *words])
     with pytest.raises(SystemExit) as ended:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_compare import sentences, text_of
 
-from mmimb.analysis import compare_runs, load
+from mmimb.analysis import compare_runs, load, markdown, tables
 from mmimb.commands import main as commands
 from mmimb.stats import EvaluatedCounts
 from mmimb.stats.npz import digest, pack
@@ -111,6 +111,8 @@ def test_one_seed_has_an_interval_over_images_and_proves_nothing(tmp_path):
     assert 'One seed proves nothing' in line
     assert 'Other images like these 16 would leave the difference within' in line
     assert 'in brackets 95 % intervals over images' in text_of(runs)
+    rows = [row for grid in tables(runs, compare_runs(runs)) for row in markdown(grid).splitlines() if row.startswith('|')]
+    assert not [row for row in rows if '**' in row], 'bold is what has a verdict'
 
 
 def test_images_that_belong_together_are_drawn_together(tmp_path):

@@ -232,8 +232,8 @@ def test_the_tool_tells_what_the_pipeline_cannot_take(folder) -> None:
 @pytest.mark.parametrize(('arguments', 'rule'), [
     (['--crops', '0'], '`crops` must be at least 1, got 0'), (['--crops', '1', '--seed', '-1'], '`seed` must be at least 0'),
     (['--html', 'page.pdf'], '`--html` must be a path that ends with .html'),
-    (['--crops', '1', '--shard', '0/2'], '`html`, `crops` and `class-weight` must come with a scan of all images'),
-    (['--html', 'x.html', '--shard', '0/2'], '`html`, `crops` and `class-weight` must come with a scan of all images')])
+    (['--crops', '1', '--shard', '0/2'], '`class-weight` must come with a scan of all images'),
+    (['--html', 'x.html', '--shard', '0/2'], '`class-weight` must come with a scan of all images')])
 def test_options_that_do_not_fit_are_told_before_the_scan(folder, arguments, rule, monkeypatch, capsys) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as ended:

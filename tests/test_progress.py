@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmimb.commands.next_line import is_main_process, print_first, print_next
+from mmimb.commands.next_line import is_main_process, print_first, print_next, short
 from mmimb.doctor import isolate
 from mmimb.engine import progress
 
@@ -62,3 +62,11 @@ def test_the_next_line_can_be_pasted(capsys, monkeypatch) -> None:
         monkeypatch.setenv('WORLD_SIZE', '2')
         monkeypatch.setenv('RANK', rank)
         assert is_main_process() == main
+
+
+def test_paths_are_shown_as_they_are_typed(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert short(tmp_path / 'a/b.pth') == 'a/b.pth'
+    assert short('a/b.pth') == 'a/b.pth'
+    assert short('/x/b.pth') == '/x/b.pth'
+    assert short('CHECKPOINT') == 'CHECKPOINT'

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 from test_compare import CE, CLASSES, GROUPS, MSE, SECOND, result, write
@@ -49,7 +50,8 @@ def test_runs_of_one_config_are_seeds_of_one_name(tmp_path):
     for seed, (ce, mse) in enumerate(((CE, MSE), (SECOND, CE))):
         make_run(tmp_path / f'a{seed}', done(ce), seed)
         make_run(tmp_path / f'deep/b{seed}', done(mse), seed, lr=0.2, name='mse')
-    for specs in ([str(tmp_path)], [str(tmp_path / 'a*'), str(tmp_path / 'deep')],
+    for specs in ([str(tmp_path)], [str(tmp_path / 'a*'), str(tmp_path / 'deep')], [str(tmp_path / 'a0'), str(tmp_path)],
+                  [str(tmp_path / name) for name in ('a0', 'a1', 'deep/b0', 'deep/b1')],
                   [f'ce={tmp_path}/a0,{tmp_path}/a1', f'mse={tmp_path}/deep/b*']):
         runs, notes = load(specs)
         assert notes == []
@@ -102,6 +104,24 @@ def test_before_a_name_is_finished_all_are_compared_at_a_common_step(tmp_path):
     assert len(notes) == 3
 
 
+def test_a_run_by_epochs(tmp_path):
+    run = make_run(tmp_path / 'r', {})
+    config = run / 'ce.py'
+    config.write_text(config.read_text().replace('max_iters=1200', 'max_epochs=4').replace(', log_metric_by_epoch=False', ''))
+    file, = run.glob('*/vis_data/scalars.json')
+    lines = [{'loss': 1.0, 'epoch': 2, 'iter': 900, 'step': 900}, {**result(CE)['metrics'], 'step': 1},
+             {**result(MSE)['metrics'], 'step': 2}]
+    file.write_text('\n'.join(map(json.dumps, lines)))
+    other = make_run(tmp_path / 'o', done(CE), name='other')
+    runs, notes = load([f'epochs={run}', f'epochs2={shutil.copytree(run, tmp_path / "r2")}'])
+    assert runs[0].mean('IoU.sign') == 20
+    assert notes[1].startswith('Unfinished: seed 0 of epochs is running or was interrupted, at epoch 2 of 4 (')
+    file.write_text('\n'.join(map(json.dumps, [*lines, {**result(SECOND)['metrics'], 'step': 4}])))
+    runs, notes = load([str(run), str(other)])
+    assert [run.mean('IoU.sign') for run in runs] == [13, 10]
+    assert notes == []
+
+
 def test_several_starts_are_one_run(tmp_path):
     run = make_run(tmp_path / 'r', {200: CE, 400: CE}, cut=5)
     make_run(run, {400: SECOND, 600: MSE}, start='20260102_000000')
@@ -129,6 +149,7 @@ def test_refused(tmp_path):
             (str(tmp_path / 'a*'), ): 'must have the same settings, got different optim_wrapper in',
             (f'x={tmp_path}/a0,{tmp_path}/a0', ): 'every folder once',
             (f'x={tmp_path}/a0', f'x={tmp_path}/a1'): "distinct names, got 'x' twice",
+            (f'ce={tmp_path}/a0', f'{tmp_path}/young'): "distinct names, got 'ce' twice",
             (f'x={tmp_path}/a0,{tmp_path}/young', ): 'must have distinct seeds, got 0',
             (f'x={tmp_path}/a0,x.json', ): 'files or folders, not both',
             (f'x={tmp_path}/young', ): 'none, it is running or was interrupted, before its first iteration',
@@ -138,6 +159,14 @@ def test_refused(tmp_path):
             load(specs)
         assert words in str(caught.value)
         assert '\n' not in str(caught.value)
+
+
+def test_the_base_can_be_chosen(tmp_path):
+    make_run(tmp_path / 'a', done(CE))
+    make_run(tmp_path / 'b', done(MSE), name='mse')
+    assert [run.name for run in load([str(tmp_path)], base='mse').runs] == ['mse', 'ce']
+    with pytest.raises(ValueError, match="`--base` must be one of ce, mse, got 'x'"):
+        load([str(tmp_path)], base='x')
 
 
 def test_explicit_names_may_have_different_settings(tmp_path):

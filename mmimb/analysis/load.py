@@ -21,13 +21,14 @@ class Loaded(NamedTuple):
     notes: list[str]
 
 
-def load(specs: Sequence[str], *, validation: bool = False) -> Loaded:
+def load(specs: Sequence[str], *, validation: bool = False, base: str | None = None) -> Loaded:
     """Read what is to be compared.
 
     Args:
         specs: ``NAME=FILE.json[,FILE2.json...]`` (results of `mmimb test`), ``NAME=FOLDER[,...]``, or ``FOLDER``, which may
-            hold many runs: those of one config are seeds of one name then. All of these may be globs.
+            hold many runs. In all folders without a name, runs of one config are seeds of one name. All of these may be globs.
         validation: Compare the last validations, although tests are there.
+        base: The name that comes first, with which the others are compared.
 
     Raises:
         ValueError: An entry has another form, a name, seed or file comes twice, files are no results or are of different
@@ -36,33 +37,45 @@ def load(specs: Sequence[str], *, validation: bool = False) -> Loaded:
     """
     if not specs:
         raise ValueError('`runs` must have at least one NAME=FILE.json or work folder, got none')
+    bare = {spec: find_work_dirs(spec) for spec in specs if _is_bare(spec)}
+    grouped = _by_config([folder for found in bare.values() for folder in found])
     named: dict[str, list[Result] | list[WorkDir]] = {}
     for spec in specs:
-        for name, found in _entries(spec):
-            if name in named:
-                raise ValueError(f'`runs` must have distinct names, got {name!r} twice; NAME=FOLDER names the runs of a folder')
-            named[name] = found
+        if spec in bare:
+            named.update({folder.name: grouped[folder.name] for folder in bare[spec] if folder.name not in named})
+            continue
+        name, found = _named(spec)
+        if name in named or name in grouped:
+            raise ValueError(f'`runs` must have distinct names, got {name!r} twice')
+        named[name] = found
+    if base is not None:
+        if base not in named:
+            raise ValueError(f'`--base` must be one of {", ".join(named)}, got {base!r}')
+        named = {base: named[base], **named}
     loaded = _choose(named, validation)
     check_runs(loaded.runs)
     return loaded
 
 
-def _entries(spec: str) -> Iterable[tuple[str, list[Result] | list[WorkDir]]]:
-    if '=' not in spec or os.path.isdir(spec):
-        if spec.endswith('.json') or not spec:
-            raise ValueError(f'`runs` {FORM}, got {spec!r}')
-        yield from _by_config(find_work_dirs(spec)).items()
-        return
+def _is_bare(spec: str) -> bool:
+    """Tell whether an entry is a folder without a name."""
+    if '=' in spec and not os.path.isdir(spec):
+        return False
+    if spec.endswith('.json') or not spec:
+        raise ValueError(f'`runs` {FORM}, got {spec!r}')
+    return True
+
+
+def _named(spec: str) -> tuple[str, list[Result] | list[WorkDir]]:
     name, _, text = spec.partition('=')
     places = text.split(',')
     if not name or not all(places):
         raise ValueError(f'`runs` {FORM}, got {spec!r}')
     if all(place.endswith('.json') for place in places):
-        yield name, _files(name, [file for place in places for file in _expand(place)])
-    elif any(place.endswith('.json') for place in places):
+        return name, _files(name, [file for place in places for file in _expand(place)])
+    if any(place.endswith('.json') for place in places):
         raise ValueError(f'`runs` must name files or folders, not both under one name, got {spec!r}')
-    else:
-        yield name, _distinct(name, [folder for place in places for folder in find_work_dirs(place)])
+    return name, _distinct(name, [folder for place in places for folder in find_work_dirs(place)])
 
 
 def _expand(place: str) -> list[str]:
@@ -80,9 +93,9 @@ def _files(name: str, files: Sequence[str]) -> list[Result]:
 
 
 def _by_config(folders: Sequence[WorkDir]) -> dict[str, list[WorkDir]]:
-    """Group folders by the name of their config, and see to it that their settings agree."""
+    """Group folders, each once, by the name of their config, and see to it that their settings agree."""
     found: dict[str, list[WorkDir]] = {}
-    for folder in folders:
+    for folder in {folder.path.resolve(): folder for folder in folders}.values():
         found.setdefault(folder.name, []).append(folder)
     for name, group in found.items():
         _distinct(name, group)

@@ -93,12 +93,10 @@ def literal(node: ast.AST | None) -> Any:
         return None
 
 
-def total_steps(config: Mapping[str, ast.expr]) -> int | None:
-    """Return the step at which a run ends, as its log counts steps; None if the config does not tell."""
+def total_steps(config: Mapping[str, ast.expr]) -> tuple[int | None, str]:
+    """Return the step at which a run ends (None if the config does not tell), and the unit: `iter` or `epoch`."""
     train, hooks = literal(config.get('train_cfg')), literal(config.get('default_hooks'))
-    if not isinstance(train, dict):
-        return None
     logger = hooks.get('logger') if isinstance(hooks, dict) else None
     by_epoch = not isinstance(logger, dict) or logger.get('log_metric_by_epoch', True)
-    total = train.get('max_epochs' if by_epoch else 'max_iters')
-    return total if isinstance(total, int) else None
+    total = train.get('max_epochs' if by_epoch else 'max_iters') if isinstance(train, dict) else None
+    return total if isinstance(total, int) else None, 'epoch' if by_epoch else 'iter'

@@ -18,7 +18,8 @@ from .scalars import dumped_config, literal, progress, starts, total_steps, vali
 RUN, LOCK, METRICS = 'run.json', 'lock', 'metrics.json'  # what `train --seeds` keeps in the folder of a run
 TRAINED, SEED = 'trained', 'seed-'
 DEPTH = 4
-NOT_THE_METHOD = ('randomness', 'work_dir', 'launcher', 'load_from', 'resume', 'visualizer', 'vis_backends', 'log_level')
+NOT_THE_METHOD = ('randomness', 'work_dir', 'launcher', 'load_from', 'resume', 'visualizer', 'vis_backends', 'log_level',
+                  'env_cfg', 'model_wrapper_cfg')
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class WorkDir:
         config: The settings that the run dumped.
         validations: Scores of every validation, by step.
         total: The step at which training ends, None if unknown.
+        unit: Of the steps: ``'iter'`` or ``'epoch'``.
         finished: Whether training has ended.
         locked: Whether a process works in the folder (runs of ``train --seeds``).
     """
@@ -42,6 +44,7 @@ class WorkDir:
     config: Mapping[str, ast.expr]
     validations: Mapping[int, Mapping[str, Any]]
     total: int | None
+    unit: str
     finished: bool
     locked: bool
 
@@ -60,9 +63,9 @@ class WorkDir:
         """Return how far it is, in words."""
         if self.finished:
             return 'is trained' if self.metrics else 'is trained and not tested'
-        step = progress(self.path)['iter']
+        step, unit = progress(self.path)[self.unit], {'iter': 'iteration'}.get(self.unit, self.unit)
         of = f' of {self.total}' if self.total is not None and self.total >= step else ''
-        at = f'at iteration {step}{of}' if step else 'before its first iteration is logged'
+        at = f'at {unit} {step}{of}' if step else 'before its first iteration is logged'
         if self.locked:
             return f'is running, {at}'
         return f'is running or was interrupted, {at} (last written {_ago(self.path)} ago)'
@@ -137,10 +140,10 @@ def _read(path: Path) -> WorkDir:
     stem, config = dumped_config(path)
     randomness = literal(config.get('randomness'))
     seed = record.get('seed', randomness.get('seed') if isinstance(randomness, dict) else None)
-    found, total = validations(path), total_steps(config)
+    found, (total, unit) = validations(path), total_steps(config)
     finished = record['state'] == TRAINED if 'state' in record else total is None or max(found, default=0) >= total
     name = record.get('name') or stem or (path.parent.name if path.name.startswith(SEED) else path.resolve().name)
-    return WorkDir(path, name, seed if isinstance(seed, int) else None, config, found, total, finished,
+    return WorkDir(path, name, seed if isinstance(seed, int) else None, config, found, total, unit, finished,
                    is_locked(path / LOCK))
 
 

@@ -5,8 +5,8 @@
   mmimb compare ce=ce/metrics.json tuned=tuned/metrics.json      results of `mmimb test --out`
 
 Of a folder it takes metrics.json, the result of a test; without one, the last validation of scalars.json, of runs that are
-still going, too. Differences are to the first name, between runs of the same seed, with 95 % intervals over the seeds, and
-over the images where the tests have kept counts per image.
+still going, too. Differences are to the first name (or --base), between runs of the same seed, with 95 % intervals over the
+seeds, and over the images where the tests have kept counts per image.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the runs and where to write."""
     parser.add_argument('runs', nargs='+', metavar='RUNS', help='work folder or glob; NAME=FOLDER[,FOLDER2...]; or '
                         'NAME=FILE.json[,FILE2.json...] as `mmimb test --out FILE.json` has written them, one per seed')
+    parser.add_argument('--base', metavar='NAME', help='the name that the others are compared with (default: the first)')
     parser.add_argument('--val', action='store_true', help='compare the last validations, although there are tests')
     parser.add_argument('--groups', metavar='FILE', help='names of images that belong together, a group per line: they are '
                         'drawn together for the intervals over images')
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files import require_suffix, write_files
     for name, suffix in {'out': FIGURES, 'markdown': '.md', 'latex': '.tex', 'csv': '.csv'}.items():
         require_suffix(f'--{name}', getattr(args, name), suffix)
-    runs, notes = load(args.runs, validation=args.val)
+    runs, notes = load(args.runs, validation=args.val, base=args.base)
     found = compare_runs(runs, groups=args.groups, blocks=args.blocks)
     grids = tables(runs, found)
     sentences = [printable(line) for line in notes] + verdict(runs, found)

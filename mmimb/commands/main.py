@@ -18,7 +18,7 @@ from ..engine.errors import one_line_errors
 from ..engine.process import run_tool
 
 ABOUT = 'Class imbalance in MMSegmentation, from a scan of the labels to a comparison of trained models.'
-COMMANDS = ('scan', 'scan merge', 'train', 'test', 'tune', 'compare', 'doctor', 'demo')
+COMMANDS = ('scan', 'scan merge', 'train', 'test', 'tune', 'explain', 'compare', 'doctor', 'demo')
 
 
 def module_of(command: str) -> ModuleType:

@@ -1,7 +1,9 @@
 """The last line of every command: what a user types next, or mends first."""
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 
 from ..engine.errors import process_number
 from ..printable import printable
@@ -15,6 +17,12 @@ def print_next(*words: str, note: str = '') -> None:
 def print_first(text: str) -> None:
     """Print what is to be mended before anything else."""
     print(f'fix first: {printable(text)}', flush=True)
+
+
+def short(path: str | Path) -> str:
+    """Return a path as it is typed: relative to the current folder where it lies below that."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith('..') else relative
 
 
 def is_main_process() -> bool:

@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        'srun; each process writes <out>.<i>of<n>.json')
     parser.add_argument('--crops', type=int, metavar='K', help='also count K crops of each image after the whole pipeline: '
                         'what batches hold')
+    parser.add_argument('--near-duplicates', action='store_true', help='also decode all images and name those that nearly '
+                        'equal one of the other split, such as neighbouring frames of a video')
     parser.add_argument('--seed', type=int, default=0, help='of the crops; default: %(default)s')
     add_outputs(parser)
     parser.add_argument('--write-config', metavar='CHILD.py', help='also write the suggested config, which builds on '
@@ -58,9 +60,9 @@ def check_options(args: argparse.Namespace) -> None:
         whole_number('crops', args.crops, least=1)
         whole_number('seed', args.seed, least=0)
     in_parts = args.shard is not None or args.launcher != 'none'
-    if in_parts and (args.html or args.crops or args.class_weight or args.write_config):
-        raise ValueError('`html`, `crops`, `class-weight` and `write-config` must come with a scan of all images (`html` and '
-                         '`class-weight` with merge, too), got one of a part')
+    if in_parts and (args.html or args.crops or args.class_weight or args.near_duplicates or args.write_config):
+        raise ValueError('`html`, `crops`, `near-duplicates`, `class-weight` and `write-config` must come with a scan of all '
+                         'images (`html` and `class-weight` with merge, too), got one of a part')
     if args.write_config is not None:
         check_child(args)
 
@@ -100,12 +102,14 @@ def scan(args: argparse.Namespace, scheme: tuple[str, dict] | None) -> int:
             part = job.read(args.workers, resume=args.resume, progress=update, strict=args.strict)
         with progress_bar('crop') as update:
             crops = None if args.crops is None else job.count_crops(args.crops, args.seed, args.workers, progress=update)
+        with progress_bar('image') as update:
+            pairs = job.near_duplicates(args.workers, progress=update) if args.near_duplicates else []
     except Stopped as stopped:
         print(f'{stopped}; --resume goes on with what is in {job.store.folder}', file=sys.stderr)
         stopped.told = True
         raise
     try:
-        status = write_outputs(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops)
+        status = write_outputs(part, out, args, scheme, time.perf_counter() - begin, job=job, crops=crops, pairs=pairs)
     except BadLabelsError:
         job.store.clear()
         raise

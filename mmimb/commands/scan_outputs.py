@@ -5,7 +5,7 @@ import argparse
 import shlex
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,12 @@ def status_of_findings(work: Callable[[], int]) -> int:
 
 
 def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[str, dict] | None, seconds: float, *,
-                  job: Any = None, crops: Any = None) -> int:
+                  job: Any = None, crops: Any = None, pairs: Sequence[Any] = ()) -> int:
     """Write the report of a complete part, or the part; print the table and the findings. Returns the exit status."""
     from ..files import write_files
     from ..report import present, render, show
     from ..report.suggest import fix_first
-    from ..scan.audit import add_crop_findings, finding_lines, number_of_findings
+    from ..scan.audit import add_crop_findings, add_near_duplicates, finding_lines, number_of_findings
     from ..scan.part import write_part
     from ..scan.report import describe_run, write_report
     from ..scan.scan import finish
@@ -78,6 +78,7 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
     found = finish(part, strict=args.strict)
     if crops is not None:
         add_crop_findings(found.audit, found.stats, crops)
+    add_near_duplicates(found.audit, pairs, part.manifest.other_split)
     config = None if job is None else args.config
     child = getattr(args, 'write_config', None)
     source = present(found, out, run, config=config, job=job, crops=crops, child=child,

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from ..loss_places import tunable
-from .next_line import is_main_process, print_next
+from .next_line import is_main_process, print_next, short
 from .run_options import add_run_options
 
 ONLY_SEEDS = {'test': False, 'processes': 1, 'slurm_array': False}
@@ -62,7 +62,7 @@ def say_next(config: str, work_dir: Path, has_offsets: bool = True) -> None:
     except OSError:  # a config may save none
         checkpoint = 'CHECKPOINT'
     step, out = ('tune', 'tuned.pth') if has_offsets else ('test', 'metrics.json')
-    print_next('mmimb', step, config, checkpoint, '--out', str(work_dir / out))
+    print_next('mmimb', step, config, short(checkpoint), '--out', short(work_dir / out))
 
 
 def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bool, test: bool, processes: int) -> int:

@@ -34,7 +34,9 @@ class Child:
     Args:
         command: Its words.
         log: The file that its output is added to.
-        lock: A descriptor that it holds, too: what is locked stays so until both have ended.
+        lock: A descriptor that it holds, too, where the kernel does not end it with this process: what is locked stays so until
+            both have ended. On Linux only this process holds it; the data-loading workers of a killed training live on for
+            seconds.
     """
 
     def __init__(self, command: Sequence[str], log: Path, lock: int) -> None:
@@ -52,10 +54,11 @@ class Child:
         Raises:
             Stopped: A signal came, and the process ended with status 0 nevertheless: it had just finished.
         """
+        held = () if sys.platform == 'linux' else (self.lock, )
         previous = listen(self._pass_on)
         try:
             with self.log.open('ab') as log:
-                self._process = subprocess.Popen(self.command, env=environment(), pass_fds=(self.lock, ), stdout=log,
+                self._process = subprocess.Popen(self.command, env=environment(), pass_fds=held, stdout=log,
                                                  stderr=subprocess.STDOUT, preexec_fn=end_with_parent)
             if self._received:
                 self._process.send_signal(self._received)

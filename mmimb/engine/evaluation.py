@@ -138,9 +138,8 @@ def to_json(data: Any) -> bytes:
 
 def _counting_metric(runner: Any) -> Any:
     """Return the metric whose counts are kept beside the report: the first one of mmimb that makes a confusion matrix."""
-    from ..metrics import BoundaryIoUMetric, LongTailIoUMetric
     for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, LongTailIoUMetric) and not isinstance(metric, BoundaryIoUMetric):
+        if getattr(metric, 'makes_confusion', False):
             metric.keep_counts = True
             return metric
     return None

@@ -14,7 +14,8 @@ HARM = {'test': 'its scores will be too good afterwards; tune on images that you
         'train': 'a model is surer of them than of new ones'}
 
 
-def tuning_config(path: str, split: str, work_dir: str | None = None, overrides: Sequence[str] | None = None) -> Any:
+def tuning_config(path: str, split: str, work_dir: str | None = None, overrides: Sequence[str] | None = None, *,
+                  below: str = 'tune') -> Any:
     """Return the config with the split to tune on as its test split, and no hook that exchanges weights.
 
     Args:
@@ -22,6 +23,7 @@ def tuning_config(path: str, split: str, work_dir: str | None = None, overrides:
         split: ``'val'``, ``'test'``, or a config whose ``test_dataloader`` it is.
         work_dir: Where logs go.
         overrides: ``key=value``.
+        below: Folder for logs in that of the run.
 
     Returns:
         The config; its own ``test_dataloader`` is kept as ``reported_dataloader``.
@@ -34,7 +36,7 @@ def tuning_config(path: str, split: str, work_dir: str | None = None, overrides:
         raise ValueError(f'`--split` must be one of {SPLITS} or a config, got {split!r}')
     required = ('model', f'{split}_dataloader') if named else ('model', )
     cfg = read_config(path, overrides=overrides, required=required)
-    set_work_dir(cfg, path, work_dir, below='tune')
+    set_work_dir(cfg, path, work_dir, below=below)
     source = cfg if named else read_config(split, required=('test_dataloader', ))
     name = split if named else 'test'
     check_datasets(source, name)

@@ -13,7 +13,7 @@ def band_width(height: int, width: int, share: float) -> int:
     return max(1, round(share * math.hypot(height, width)))
 
 
-def boundary_band(labels: Tensor, valid: Tensor, distance: int) -> Tensor:
+def boundary_band(labels: Tensor, valid: Tensor, distance: int, *, outside: bool = True) -> Tensor:
     """Return where a pixel of another class, or the outside of the image, is within ``distance`` in both directions.
 
     For each class these are the pixels of its mask that the paper's erosion (3 x 3, ``distance`` times) takes away, for all
@@ -23,10 +23,11 @@ def boundary_band(labels: Tensor, valid: Tensor, distance: int) -> Tensor:
         labels: ``(H, W)`` classes from 0.
         valid: ``(H, W)`` bool.
         distance: In pixels, at least 1.
+        outside: Whether the edge of the image is one.
     """
     window, band = 2 * distance + 1, torch.zeros_like(valid)
     for values in (labels.float(), -labels.float()):
-        known = F.pad(values.masked_fill(~valid, -math.inf), (distance, ) * 4, value=math.inf)
+        known = F.pad(values.masked_fill(~valid, -math.inf), (distance, ) * 4, value=math.inf if outside else -math.inf)
         band |= _window_max(known, window) != values
     return band & valid
 

@@ -2,5 +2,6 @@
 from .boundary_iou import BoundaryIoUMetric
 from .long_tail_iou import LongTailIoUMetric
 from .multi_label_iou import MultiLabelIoUMetric
+from .precision_recall import PrecisionRecallMetric
 
-__all__ = ['BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric']
+__all__ = ['BoundaryIoUMetric', 'LongTailIoUMetric', 'MultiLabelIoUMetric', 'PrecisionRecallMetric']

@@ -27,11 +27,11 @@ class BoundaryIoUMetric(LongTailIoUMetric):
         **common: Arguments of :class:`LongTailIoUMetric` about statistics, groups and ignored pixels.
     """
 
+    makes_confusion = False
+
     def __init__(self, *args: Any, width: float = 0.02, **common: Any) -> None:
         self.width = number('width', width, above=0, below=1)
         super().__init__(*args, **common)
-        if self.keep_counts:
-            raise ValueError('`keep_counts` must be off for BoundaryIoUMetric, which counts edges only, got True')
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Return the scores of ``[counts]``, the ``(3, C)`` pixels in both bands, in the label's, in the prediction's."""

@@ -68,6 +68,7 @@ class LongTailIoUMetric(BaseMetric):
     _images = 0
     _kept: ImageCounter | None = None
     counts: EvaluatedCounts | None = None
+    makes_confusion = True  # what is counted of an image
 
     def __init__(self, stats: StatsSource | None = None, groups: Mapping[str, Sequence[Any]] | None = None,
                  ignore_index: int = 255, *, iou_metrics: Sequence[str] | str = ('mIoU', ), beta: float = 1,
@@ -84,6 +85,8 @@ class LongTailIoUMetric(BaseMetric):
         self.ignore_index = ignore_index
         self.iou_metrics, self.beta = check_iou_metrics(iou_metrics), number('beta', beta, above=0)
         self.keep_counts, self.counts_out = keep_counts or counts_out is not None, counts_out
+        if self.keep_counts and not self.makes_confusion:
+            raise ValueError(f'`keep_counts` must be off for {type(self).__name__}, which makes no confusion matrix, got True')
         if counts_out is not None:
             require_suffix('counts_out', str(counts_out), '.npz')
             check_writable('counts_out', counts_out)

@@ -2,17 +2,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..scan.file_reader import FileReader
-from ..scan.labels import packed_labels
-from ..scan.reader import Reader
+from ..scan.sample_reader import SampleReader
 from ..stats import ClassStats, PerImageCounts
+from ..stats.imbalance import rarest
 
 Array = npt.NDArray[Any]
 EXAMPLE_CLASSES, MAP_CLASSES = 6, 12
@@ -59,45 +57,10 @@ class PlaceMap:
     png: str
 
 
-class SampleReader:
-    """Reads single images and labels as the dataset's own pipeline loads them.
-
-    Args:
-        reader: Of the scan, whose positions are the rows of its per-image counts.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def labels(self, position: int) -> Array | None:
-        """Return the ``(H, W)`` labels of an image, None if they cannot be read."""
-        labels = packed_labels(self._run(position, self._of(position).chain.steps))
-        return labels if labels is not None and labels.ndim == 2 else None
-
-    def image(self, position: int) -> Array | None:
-        """Return an image as ``(H, W, 3)`` uint8 in the order BGR, None if it cannot be read."""
-        loader = self._of(position).image_loader
-        data = self._run(position, [] if loader is None else [loader])
-        image = data.get('img') if isinstance(data, dict) else None
-        return None if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) else _three_bytes(image)
-
-    def _of(self, position: int) -> FileReader:
-        return self.reader.file_readers[int(self.reader.files.source[position])]
-
-    def _run(self, position: int, loaders: Sequence[Any]) -> Any:
-        try:
-            data = self.reader.info(position)
-            for loader in loaders:
-                data = loader(data)
-        except Exception:  # a decoder may raise anything; the audit names the file
-            return None
-        return data
-
-
 def find_examples(stats: ClassStats, per_image: PerImageCounts, reader: SampleReader) -> list[Example]:
     """Return two images of each of the rarest classes: with its largest area, and with its median area."""
     found: list[Example] = []
-    for c in _rarest(stats, EXAMPLE_CLASSES):
+    for c in rarest(stats, EXAMPLE_CLASSES):
         rows, pixels = _images_of(per_image, c)
         order = np.argsort(-pixels, kind='stable')
         places = {'largest': order[0], 'typical': order[len(order) // 2]}
@@ -114,7 +77,7 @@ def find_places(stats: ClassStats, per_image: PerImageCounts, reader: SampleRead
     """Return the maps of the rarest classes, each from at most 24 of its images, evenly spread over the list."""
     import cv2
 
-    classes = _rarest(stats, MAP_CLASSES)
+    classes = rarest(stats, MAP_CLASSES)
     wanted: dict[int, list[int]] = {}
     for c in classes:
         rows = _images_of(per_image, c)[0]
@@ -132,10 +95,6 @@ def find_places(stats: ClassStats, per_image: PerImageCounts, reader: SampleRead
             counts[c] += 1
     shares = {c: sums[c] / counts[c] for c in classes if counts[c]}
     return [PlaceMap(c, share, counts[c], _map_png(share)) for c, share in shares.items()]
-
-
-def _rarest(stats: ClassStats, most: int) -> list[int]:
-    return [c for c in reversed(stats.order()) if stats.pixels[c]][:most]
 
 
 def _images_of(per_image: PerImageCounts, c: int) -> tuple[Array, Array]:
@@ -175,15 +134,6 @@ def _map_png(share: Array) -> str:
     from matplotlib import colormaps
     rgb = colormaps['magma'](share / max(float(share.max()), 1e-12), bytes=True)[..., :3]
     return data_uri('png', cv2.imencode('.png', np.ascontiguousarray(rgb[..., ::-1]))[1])
-
-
-def _three_bytes(image: Array) -> Array:
-    image = image[..., None] if image.ndim == 2 else image
-    image = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
-    if image.dtype != np.uint8:
-        low, high = float(image.min()), float(image.max())
-        image = ((image.astype(np.float64) - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-    return np.ascontiguousarray(image)
 
 
 def data_uri(kind: str, data: Any) -> str:

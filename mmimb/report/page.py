@@ -8,16 +8,20 @@ from typing import Any
 from ..scan.crops import CropCounts
 from ..scan.findings import ERROR, FINDINGS, NOTE, WARNING
 from ..scan.reader import Reader
+from ..scan.sample_reader import SampleReader
 from ..scan.scan import Scan
 from ..stats.imbalance import class_labels, derive
 from .crops import SHOWN_CROPS, crop_rows
-from .examples import SampleReader, find_examples, find_places
+from .examples import find_examples, find_places
 from .figures import cooccurrence_figure, frequency_figures, scheme_figure
 from .schemes import all_schemes
 from .suggest import Suggestion, fix_first
-from .svg import GROUP_COLORS, percent, thousands
+from .svg import GROUP_COLORS, thousands
+from .templating import render_page
+from .thumbnails import Thumb, find_thumbnails
 
 SHOWN_FILES = 50  # of a finding; the JSON has more
+FEW_ROWS = 30  # classes of a table that is open at first
 SEVERITIES = (ERROR, WARNING, NOTE)
 
 
@@ -48,17 +52,7 @@ def render(source: PageSource) -> bytes:
     Raises:
         ImportError: jinja2 or matplotlib is missing.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise ImportError(f'jinja2 must be installed to write the report, got {error}') from error
-    environment = Environment(loader=PackageLoader('mmimb.report'), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    environment.filters['thousands'] = thousands
-    environment.filters['percent'] = percent
-    values = {**_values(source), 'svg': Markup}
-    return environment.get_template('report.html.j2').render(values).encode('utf-8', 'replace')
+    return render_page('report.html.j2', _values(source))
 
 
 def _values(source: PageSource) -> dict[str, Any]:
@@ -73,7 +67,8 @@ def _values(source: PageSource) -> dict[str, Any]:
         'cooccurrence': cooccurrence_figure(stats, together) if together.size else None,
         'examples': [] if reader is None else find_examples(stats, source.scan.per_image, reader),
         'places': [] if reader is None else find_places(stats, source.scan.per_image, reader),
-        'audit': _audit(source.scan.audit), 'audit_summary': _summary(source.scan.audit),
+        'audit': _audit(source.scan.audit, {} if reader is None else find_thumbnails(source.scan.audit, reader)),
+        'few': stats.num_classes <= FEW_ROWS, 'audit_summary': _summary(source.scan.audit),
         'crops': None if source.crops is None else crop_rows(stats, source.crops), 'crop_settings': source.crops,
         'shown_crops': SHOWN_CROPS, 'run': source.run,
         'ratio': thousands(round(found.ratio, 1 if found.ratio < 100 else None)),
@@ -81,10 +76,11 @@ def _values(source: PageSource) -> dict[str, Any]:
     }
 
 
-def _audit(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the findings, the worst first, with the files that are shown."""
+def _audit(audit: Mapping[str, Any], thumbs: Mapping[str, list[Thumb]]) -> list[dict[str, Any]]:
+    """Return the findings, the worst first, with the files that are shown and pictures of some."""
     rows = [{'severity': entry['severity'], 'total': entry['total'], 'files': entry['files'][:SHOWN_FILES],
-             'title': FINDINGS[name].title if name in FINDINGS else name} for name, entry in audit.items()]
+             'title': FINDINGS[name].title if name in FINDINGS else name, 'thumbs': thumbs.get(name, [])}
+            for name, entry in audit.items()]
     return sorted(rows, key=lambda row: SEVERITIES.index(row['severity']))
 
 

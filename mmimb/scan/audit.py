@@ -1,7 +1,7 @@
 """The findings of a report: problems of single files, and those that only the whole list shows, such as duplicates."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..stats import ClassStats
 from ..stats.npz import Array
 from .crops import CropCounts
 from .findings import ERROR, FINDINGS, NOTE, WARNING
+from .near_duplicates import NearPair, describe_pair
 from .part import Part
 
 LISTED = {ERROR: 10_000, WARNING: 1_000, NOTE: 1_000}  # files that a report names for one finding
@@ -55,9 +56,21 @@ def add_crop_findings(found: dict[str, Any], stats: ClassStats, crops: CropCount
     classes = stats.classes or tuple(map(str, range(stats.num_classes)))
     entries = ((None, f'class {c}, {classes[c]!r}: {crops.pixels[c]} pixels in {crops.images[c]} of {crops.num_crops} crops')
                for c in range(stats.num_classes) if crops.pixels[c] and not stats.pixels[c])
-    entry = _entry('only_in_crops', entries)
+    _add(found, 'only_in_crops', _entry('only_in_crops', entries))
+
+
+def add_near_duplicates(found: dict[str, Any], pairs: Sequence[NearPair], other_split: str | None) -> None:
+    """Add to the findings of a report the images that nearly equal one of the other split; not those that equal one."""
+    equal = {one['file'] for one in found.get('in_both_splits', {}).get('files', ())}
+    files = [describe_pair(pair, other_split) for pair in pairs if pair.image not in equal]
+    severity = FINDINGS['near_duplicate'].severity
+    _add(found, 'near_duplicate', {'severity': severity, 'total': len(files), 'files': files[:LISTED[severity]]})
+
+
+def _add(found: dict[str, Any], name: str, entry: dict[str, Any]) -> None:
+    """Put a finding in its place."""
     if entry['total']:
-        merged = {**found, 'only_in_crops': entry}
+        merged = {**found, name: entry}
         found.clear()
         found.update({name: merged[name] for name in FINDINGS if name in merged})
 

@@ -43,5 +43,6 @@ FINDINGS = {
     'unlisted_label': Kind(WARNING, LABEL, 'label files without an image'),
     'duplicate_label': Kind(WARNING, LABEL, 'labels with the content of another'),
     'duplicate_image': Kind(WARNING, IMAGE, 'images with the content of another'),
+    'near_duplicate': Kind(WARNING, IMAGE, 'images that nearly equal one of the other split'),
     'not_checked': Kind(NOTE, DATASET, 'what could not be checked'),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from .build import build_split, heads_ignore_index
 from .crops import CropCounts, count_crops
+from .near_duplicates import NearPair, near_duplicates
 from .part import Part
 from .reader import Reader
 from .scan import BadLabelsError, Progress, default_workers, read_files
@@ -70,3 +71,7 @@ class ScanJob:
         """Count what batches hold, as :func:`mmimb.scan.crops.count_crops` does."""
         return count_crops(self.dataset, per_image, seed, workers=default_workers() if workers is None else workers,
                            ignore_index=self.ignore_index, progress=progress)
+
+    def near_duplicates(self, workers: int | None = None, *, progress: Progress | None = None) -> list[NearPair]:
+        """Compare the images with those of the other split, as :func:`mmimb.scan.near_duplicates.near_duplicates` does."""
+        return near_duplicates(self.reader, workers=default_workers() if workers is None else workers, progress=progress)

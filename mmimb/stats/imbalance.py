@@ -65,6 +65,19 @@ def derive(stats: ClassStats) -> Derived:
         ignored=ignored)
 
 
+def rarest(stats: ClassStats, most: int) -> list[int]:
+    """Return the classes that occur less often than if all were equally frequent, the rarest first; at least one.
+
+    Classes that never occur are left out.
+
+    >>> rarest(ClassStats(pixels=(53, 40, 7, 0)), 6), rarest(ClassStats(pixels=(1, 1)), 6)
+    ([2], [1])
+    """
+    present = [c for c in reversed(stats.order()) if stats.pixels[c]]
+    rare = [c for c in present if stats.pixels[c] * len(present) < sum(stats.pixels)]
+    return rare[:most] or present[:1]
+
+
 def gini(counts: tuple[int, ...]) -> float:
     """Return the Gini coefficient of counts: 0 if all are equal, ``1 - 1/C`` if one class has all.
 
