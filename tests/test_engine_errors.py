@@ -67,9 +67,12 @@ def test_bugs_keep_their_traceback(error):
         raise error
 
 
-def test_a_lost_peer_is_a_line_with_another_status(capsys):
+@pytest.mark.parametrize('error', [
+    RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:25477'),
+    ConnectionResetError(104, 'Connection reset by peer')])
+def test_a_lost_peer_is_a_line_with_another_status(error, capsys):
     with pytest.raises(SystemExit) as exit_info, one_line_errors():
-        raise RuntimeError('[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:25477')
+        raise error
     assert exit_info.value.code == 1
     assert capsys.readouterr().err == 'error: another process of this run has ended; its message says why\n'
 

@@ -253,6 +253,7 @@ def test_worst_images_are_ordered_by_iou_then_by_what_is_lost():
     assert of_sign.iou == pytest.approx(7 / 19)
     assert of_sign.mean_iou == pytest.approx((0 + 2 / 8 + 0 + 1) / 4)
     assert of_sign.best is None
+    assert (of_sign.from_others, found.fates()[0].from_others) == ((), ((2, 12 / 43), ))
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(tiny, tmp_path):

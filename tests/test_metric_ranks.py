@@ -10,10 +10,11 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
 from test_evaluated import numpy_counts
-from test_metric import STATS, build, random_samples, run
+from test_metric import CLASSES, STATS, build, random_samples, run
 from torch.utils.data import DataLoader
 
 from mmimb import padding
+from mmimb.metrics.anatomy import AnatomyMetric
 from mmimb.stats import EvaluatedCounts
 
 CASES = [dict(images=7, round_up=True), dict(images=7, round_up=False), dict(images=6, round_up=True),
@@ -38,9 +39,20 @@ def _rank_main(rank, world_size, folder):
         if rank == 0:
             np.savez(f'{folder}/{number}.npz', **metric.counts.arrays())
     assert (metric.counts is None) == (rank != 0)
+    anatomy = build_anatomy()
+    evaluate(anatomy, **CASES[-1])
+    if rank == 0:
+        np.savez(f'{folder}/anatomy.npz', **vars(anatomy.anatomy))
+    assert (anatomy.anatomy is None) == (rank != 0)
     with open(f'{folder}/{rank}.json', 'w') as file:
         json.dump(results, file)
     torch.distributed.destroy_process_group()
+
+
+def build_anatomy():
+    metric = AnatomyMetric()
+    metric.dataset_meta = {'classes': CLASSES}
+    return metric
 
 
 def test_two_processes_equal_one(tmp_path):
@@ -60,6 +72,16 @@ def test_two_processes_equal_one(tmp_path):
         counts, confusion = numpy_counts(samples)
         np.testing.assert_array_equal(kept.dense(5)[:, order], counts)
         np.testing.assert_array_equal(kept.confusion, confusion)
+    one = build_anatomy()
+    run(one, random_samples(5, seed=5, unlabelled=(3,)))
+    with np.load(tmp_path / 'anatomy.npz') as file:
+        for name, value in vars(one.anatomy).items():
+            if name != 'image':
+                np.testing.assert_array_equal(file[name], value)
+        maps = [[part.numpy().squeeze() for part in (s['pred_sem_seg']['data'], s['gt_sem_seg']['data'])] for s in samples]
+        for c, d in np.argwhere(one.anatomy.largest):
+            counts = [((pred == d) & (label == c)).sum() for pred, label in maps]
+            assert counts[file['image'][c, d]] == max(counts) == one.anatomy.largest[c, d]
 
 
 @pytest.mark.parametrize('world_size', [1, 2, 3, 4])

@@ -43,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get('MMIMB_TRACEBACK', '0') not in ('', '0'):
             raise
-        if isinstance(error, RuntimeError) and any(words in str(error) for words in LOST_PEER):
+        if isinstance(error, (RuntimeError, ConnectionError)) and any(words in str(error) for words in LOST_PEER):
             sys.stderr.write(f'error: {_rank()}another process of this run has ended; its message says why\n')
             raise SystemExit(1) from None
         if not _is_expected(error):
