@@ -71,11 +71,11 @@ def measure(work: Path, split: str, stats: ClassStats) -> list[dict[str, Any]]:
     tail = stats.groups()['tail']
     rows = []
     for (way, tau), matrix in counts.items():
-        found = scores(matrix.diagonal(), matrix.sum(1), matrix.sum(0))
+        found = scores(matrix)
+        tail_iou = float(found.iou[tail].mean())
         rows.append({'arm': arm, 'seed': int(seed), 'split': split, 'adjustment': way, 'tau': tau,
-                     'mIoU': round(100 * float(found.iou.mean()), 2),
-                     'mIoU_tail': round(100 * float(found.iou[tail].mean()), 2),
-                     'mAcc': round(100 * float(found.recall.mean()), 2)})
+                     'mIoU': round(100 * float(found.iou.mean()), 2), 'mIoU_tail': round(100 * tail_iou, 2),
+                     'mAcc': round(100 * float(found.accuracy.mean()), 2)})
     return rows
 
 

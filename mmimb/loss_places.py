@@ -121,6 +121,11 @@ def missing_parts(model: Any) -> list[str]:
     return [f'`{place}` must be a head that can be built here, got {reason}' for place, reason in found.items() if reason]
 
 
+def tunable(model: Any) -> bool:
+    """Return whether decision offsets have a place in a model, as far as its config tells."""
+    return not any(at.of_queries or at.is_a(*NO_BIAS) or NESTED in at.keys for at in heads(model))
+
+
 def type_names(kind: Any) -> tuple[str, ...]:
     """Return the name that a ``type`` has without its scope or module; for a class also those of its bases."""
     if isinstance(kind, str):

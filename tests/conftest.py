@@ -13,6 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # tiny tensors; several threads on busy cores are many times slower
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--zoo', action='store_true', help='train every config of the zoo, not one per network')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked ``zoo`` unless they are asked for."""
+    if not config.getoption('--zoo'):
+        left_out = [item for item in items if item.get_closest_marker('zoo')]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker('zoo')]
+
+
 @pytest.fixture(scope='session')
 def camvid() -> Path:
     """The CamVid folder of ``MMIMB_CAMVID`` or ``../shared/data/camvid``; tests that need it skip without it."""

@@ -1,8 +1,10 @@
 """``mmimb COMMAND``: every command is there, light until it runs, and the scripts of tools/ are the same code."""
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -11,6 +13,8 @@ from conftest import ROOT
 
 import mmimb
 from mmimb.commands.main import COMMANDS, build_parser, main, module_of
+from mmimb.doctor.check import Finding
+from mmimb.engine.config import read_config
 
 SCRIPTS = {'train.py': 'train', 'test.py': 'test', 'tune_offsets.py': 'tune', 'compare_runs.py': 'compare',
            'doctor.py': 'doctor', 'explain.py': 'explain', 'make_demo_dataset.py': 'demo', 'scan_dataset.py': 'scan'}
@@ -110,3 +114,29 @@ def test_an_unknown_name_is_told() -> None:
     with pytest.raises(ImportError, match="cannot import name 'Loss'"):
         from mmimb import Loss  # noqa: F401
     assert 'ClassStats' in dir(mmimb)
+
+
+@pytest.mark.parametrize('folder', ['data/demo', 'elsewhere'])
+def test_the_demo_says_a_scan_that_there_is(folder, monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr('mmimb.datasets.demo.make_demo_dataset', lambda *_, **__: True)
+    assert main(['demo', folder]) == 0
+    _, program, command, *words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    args = build_parser().parse_args([command, *words])
+    assert (program, args.command, args.out, args.write_config) == ('mmimb', 'scan', f'{folder}/stats.json', 'demo_child.py')
+    cfg = read_config(args.config, overrides=args.cfg_options)
+    for split in ('train', 'val', 'test'):
+        assert cfg[f'{split}_dataloader'].dataset.data_root == folder
+
+
+def test_the_doctor_says_what_to_mend_first(monkeypatch, capsys) -> None:
+    good, warned = Finding('a', 'ok', 'fine'), Finding('b', 'warning', 'old', 'renew it')
+    broken = Finding('c', 'failure', 'broken', 'mend it')
+    for found, config, lines in (
+            ([good], [], ['next: mmimb demo']), ([good], ['c.py'], ['next: mmimb train c.py']),
+            ([good, warned], [], ['fix first: b: renew it', 'next: mmimb demo']),
+            ([warned, broken], ['c.py'], ['fix first: c: mend it', 'next: mmimb doctor c.py'])):
+        monkeypatch.setattr('mmimb.commands.doctor.run_checks', lambda *_, found=found, **__: found)
+        assert main(['doctor', *config]) == int(broken in found)
+        assert capsys.readouterr().out.splitlines()[-len(lines):] == lines
+        main(['doctor', '--json', *config])
+        json.loads(capsys.readouterr().out)

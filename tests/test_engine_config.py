@@ -217,11 +217,38 @@ def test_launchers(config, monkeypatch):
         with pytest.raises(ValueError, match=message):
             launch.prepare_launch(read(config), name)
     monkeypatch.setenv('SLURM_PROCID', '0')
-    with pytest.raises(ValueError, match='without a GPU'):
+    with pytest.raises(ValueError, match=r'srun.*no SLURM_STEP_NUM_TASKS'):  # a batch script without srun
         launch.prepare_launch(read(config), 'slurm')
+    monkeypatch.setenv('OMPI_COMM_WORLD_RANK', '0')
+    with pytest.raises(ValueError, match='without a GPU'):
+        launch.prepare_launch(read(config), 'mpi')
     cfg = read(config)
     assert '2 settings' in launch.prepare_launch(cfg, 'none')[0]
     assert 'SyncBN' not in json.dumps(cfg.model.to_dict())
+
+
+@pytest.mark.parametrize(('step_nodes', 'host'), [('1', '127.0.0.1'), ('2', 'a3')])
+def test_slurm_tasks_on_cpus(config, monkeypatch, tmp_path, step_nodes, host):
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
+    for name, value in (('PROCID', '3'), ('LOCALID', '1'), ('STEP_NUM_TASKS', '4'), ('STEP_NUM_NODES', step_nodes),
+                        ('STEP_NODELIST', 'a[3-4]'), ('JOB_ID', '7'), ('STEP_ID', '0')):
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    started = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend, timeout: started.append(backend))
+    if step_nodes != '1':
+        with pytest.raises(ValueError, match=r"`MASTER_ADDR` must be in the environment .* got 'a\[3-4\]'"):
+            launch.prepare_launch(read(config), 'slurm')
+        scontrol = tmp_path / 'scontrol'
+        scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames a[3-4]" ] && echo a3 && echo a4\n')
+        scontrol.chmod(0o755)
+    cfg = read(config)
+    launch.prepare_launch(cfg, 'slurm')
+    expected = {'RANK': '3', 'LOCAL_RANK': '1', 'WORLD_SIZE': '4', 'MASTER_ADDR': host, 'MASTER_PORT': str(15000 + 31 * 7)}
+    assert {name: os.environ[name] for name in expected} == expected
+    assert (cfg.launcher, started) == ('slurm', ['gloo'])
 
 
 def test_gloo_without_a_gpu(config, monkeypatch):

@@ -53,7 +53,7 @@ def test_jobs_of_an_array_have_ports_of_their_own(monkeypatch, job, index):
 @pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
 def test_mmengine_is_given_the_port_of_the_job(monkeypatch, launcher):
     monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
-    for name in ('SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+    for name in ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_RANK'):
         monkeypatch.setenv(name, '0')
     monkeypatch.setenv('SLURM_JOB_ID', '77')
     monkeypatch.setenv('MASTER_PORT', '5')  # so that it is taken back after the test

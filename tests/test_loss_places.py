@@ -8,6 +8,8 @@ from mmengine import ConfigDict
 from support.tiny_run import error_line, make_config, make_dataset, make_report, refused
 
 from mmimb import stack
+from mmimb.doctor.check import CONFIG
+from mmimb.doctor.config import config as doctor
 from mmimb.engine.check_heads import check_heads, check_parts
 from mmimb.loss_places import OTHER, PIXELS, QUERIES, heads, loss_places, missing_parts
 
@@ -141,3 +143,25 @@ def test_train_tells_at_start(config, tmp_path) -> None:
     (tmp_path / 'child.py').write_text("_base_ = './base.py'\nmodel = dict(decode_head=dict(loss_decode=dict(type='x')))\n")
     line = error_line(refused('train.py', tmp_path / 'child.py'))
     assert 'a list of heads or of losses cannot be merged: restate it in full' in line
+
+
+QUERY_LOSS = "loss_cls=dict(type='mmimb.QueryCrossEntropyLoss', "
+
+
+@pytest.mark.parametrize(('loss', 'words'), [
+    (QUERY_LOSS + 'stats={stats!r}, class_weight=[1.0] * 3)', 'must have 4 numbers for MyHead'),
+    (QUERY_LOSS + 'stats=dict(pixels=[5, 4, 3]))', 'must hold `images` for a loss on queries'),
+    ("loss_cls=dict(type='mmdet.A'), loss_decode=dict(type='mmimb.CrossEntropyLoss')", 'must not be given to MyHead'),
+    ("loss_cls=dict(type='mmimb.LDAMLoss', stats={stats!r})", 'decode_head.loss_cls` must be mmimb.QueryCrossEntropyLoss'),
+], ids=['length', 'pixels', 'loss_decode', 'loss on pixels'])
+def test_bad_losses_on_queries_are_one_line_from_train_and_doctor(loss, words, config, tmp_path, monkeypatch) -> None:
+    child = tmp_path / 'child.py'
+    loss = loss.format(stats=str(config.parent / 'stats.json'))
+    child.write_text(f"_base_ = {str(config)!r}\nmodel = dict(decode_head=dict(_delete_=True, type='MyHead', num_classes=3, "
+                     f"{loss}, loss_mask=dict(type='mmdet.DiceLoss')))\n")
+    assert words in error_line(refused('train.py', child))
+    monkeypatch.setenv(CONFIG, str(child))
+    answer = doctor()
+    assert answer.status == 'failure'
+    assert words in answer.text
+    assert '\n' not in answer.text

@@ -1,12 +1,16 @@
 """Heads that classify queries: adjusted after training, measured while they train, averaged over views."""
 from __future__ import annotations
 
+import csv
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from mmengine import Config
 from mmengine.structures import InstanceData
 from support.tiny_run import CLASSES, make_config, make_dataset, make_report
@@ -68,8 +72,8 @@ def test_logit_adjustment(way, tau) -> None:
     head = Mask2FormerHead()
     log = np.log(np.array(IMAGES) / sum(IMAGES))
     nothing = np.zeros(4)
-    expected = (semantic_map(head, nothing) * np.exp(-tau * log)[:, None, None] if way == 'map' else
-                semantic_map(head, np.append(-tau * log, 0)))
+    expected = (semantic_map(head, np.append(-tau * log, 0)) if way == 'queries' else
+                semantic_map(head, nothing) * np.exp(-tau * log)[:, None, None])
     model = nn.Module()
     model.decode_head = head
     Correction(logit_adjustment=tau, stats=STATS, queries=way).apply(model)
@@ -89,7 +93,7 @@ def test_what_cannot_be_adjusted() -> None:
         Correction(tau_normalization=1.0).apply(model)
     model.decode_head.cls_embed = None
     with pytest.raises(ValueError, match='must be map for Mask2FormerHead'):
-        Correction(logit_adjustment=1.0, stats=STATS).apply(model)
+        Correction(logit_adjustment=1.0, stats=STATS, queries='queries').apply(model)
     model.decode_head = type('FCNHead', (nn.Module, ), {})()
     with pytest.raises(ValueError, match='must meet a head that classifies queries, got FCNHead'):
         Correction(logit_adjustment=1.0, stats=STATS, queries='map').apply(model)
@@ -201,3 +205,19 @@ def test_the_tool_adjusts_a_trained_model(trained, way, tmp_path, monkeypatch) -
     report = evaluate(options)
     assert report['query_adjustment'] == way
     assert set(report['classes']) == set(CLASSES)
+
+
+def test_the_measured_table_is_that_of_the_results() -> None:
+    with (ROOT / 'benchmarks/results/demo_queries.csv').open(encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    text = (ROOT / 'docs/heads.md').read_text(encoding='utf-8')
+    lines = re.findall(r"^\| (?:none|`(\w+)`, (-?[\d.]+)) \| (.* / .*) \|$", text, re.M)
+    assert len(lines) == 9
+    for way, tau, cells in lines:
+        expected = []
+        for arm, split in itertools.product(('uniform', 'weights', 'tau'), ('val', 'test')):
+            found = [row for row in rows if (row['arm'], row['split'], row['adjustment'], float(row['tau'])) == (
+                arm, split, way or 'none', float(tau or 0))]
+            assert len(found) == 2
+            expected.append(' / '.join(f"{np.mean([float(row[key]) for row in found]):.1f}" for key in ('mIoU', 'mIoU_tail')))
+        assert cells.split(' | ') == expected

@@ -92,6 +92,8 @@ def test_the_same_recipe_everywhere() -> None:
     assert f'weight = {call}\n' in README
     assert f'weight = {call}\n' in (ROOT / 'docs/losses.md').read_text(encoding='utf-8')
     for path in (ROOT / 'configs').glob('*/*_ce-root.py'):
+        if path.parent.name == 'masks':  # losses on queries, which have weights of their own
+            continue
         stats, = re.findall(r'--out (\S+)', path.read_text(encoding='utf-8'))
         assert f"weight = {weight.replace('stats=stats', f'stats={stats!r}')}\n" in path.read_text(encoding='utf-8')
     assert 'tools/tune_offsets.py configs/demo/fast-scnn_demo_ce-root.py' in QUICKSTART

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
-import stat
 import subprocess
 
 import pytest
@@ -104,22 +104,89 @@ def test_launcher_without_its_environment_is_one_line(tiny):
     assert 'torchrun' in error_line(refused('train.py', tiny.config, '--launcher', 'pytorch'))
 
 
-@pytest.mark.parametrize(('extra', 'expected'), [(('WORK', '--amp'), '--work-dir WORK --amp'), (('--amp', ), '--amp'),
+class Cluster:
+    """``srun`` and ``sinfo`` that print what they are asked, for one script."""
+
+    def __init__(self, folder, nodes):
+        self.folder = folder
+        self.program('sinfo', f"printf '{nodes}'")
+        self.program('srun', 'echo "$@"')
+
+    def program(self, name, line):
+        path = self.folder / name
+        path.write_text(f'#!/bin/bash\n{line}\n')
+        path.chmod(0o755)
+
+    def run(self, name, *arguments, **variables):
+        env = environment(PYTHON='python', PATH=f'{self.folder}:{os.environ["PATH"]}', **variables)
+        return subprocess.run(['bash', str(ROOT / 'tools' / name), 'PART', 'JOB', *arguments], env=env, text=True,
+                              capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(('extra', 'expected'), [(('WORK', '--amp'), '--work-dir WORK --amp '), (('--amp', ), '--amp '),
                                                  ((), '')])
 def test_slurm_script(tmp_path, extra, expected):
-    srun = tmp_path / 'srun'
-    srun.write_text('#!/bin/sh\necho "$@"\nexit 75\n')
-    srun.chmod(srun.stat().st_mode | stat.S_IXUSR)
-    env = environment(GPUS='2', SRUN_ARGS='--qos x', PYTHON='python', PATH=f'{tmp_path}:{os.environ["PATH"]}')
-    result = subprocess.run(['bash', str(ROOT / 'tools/slurm_train.sh'), 'PART', 'JOB', 'CONFIG', *extra], env=env, text=True,
-                            capture_output=True, check=False)
-    assert result.returncode == 75
-    assert '-p PART --job-name=JOB --gres=gpu:2 --ntasks=2 --ntasks-per-node=2' in result.stdout
-    assert '--qos x' in result.stdout
-    assert result.stdout.rstrip().endswith(f'tools/train.py CONFIG --launcher slurm {expected}'.rstrip())
+    cluster = Cluster(tmp_path, '128 gpu:a100:8(S:0-1)')
+    result = cluster.run('slurm_train.sh', 'CONFIG', *extra, GPUS='2', SRUN_ARGS='--qos x')
+    assert result.returncode == 0
+    assert '--gres=gpu:2 --partition=PART --ntasks=2 --ntasks-per-node=2 --cpus-per-task=5 --qos x' in result.stdout
+    assert result.stdout.rstrip().endswith(f'tools/train.py CONFIG {expected}--launcher slurm')
 
 
-@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
+@pytest.mark.parametrize(('nodes', 'variables', 'expected'), [
+    ('128 gpu:a100:8(S:0-1)', {}, '--gres=gpu:4 --partition=PART --ntasks=4 --ntasks-per-node=4 --cpus-per-task=5'),
+    ('128 gpu:8', {'GPUS': '16'}, '--gres=gpu:8 --partition=PART --ntasks=16 --ntasks-per-node=8 --cpus-per-task=5'),
+    ('8 (null)\\n6 gpu:2,shard:8', {}, '--gres=gpu:2 --partition=PART --ntasks=2 --ntasks-per-node=2 --cpus-per-task=3'),
+    ('64 gpu:a:1,gpu:b:2', {}, '--gres=gpu:3 --partition=PART --ntasks=3'),
+    ('2 (null)', {}, '--partition=PART --ntasks=1 --ntasks-per-node=1 --cpus-per-task=2'),
+    ('4 (null)', {'TASKS': '8'}, '--partition=PART --ntasks=8 --ntasks-per-node=4 --cpus-per-task=1'),
+    ('64 gpu:4', {'GPUS': '0', 'TASKS': '2'}, '--partition=PART --ntasks=2 --ntasks-per-node=2 --cpus-per-task=5'),
+    ('', {'SLURM_JOB_ID': '7', 'SLURM_NTASKS': '3', 'SLURM_CPUS_PER_TASK': '6'}, '--ntasks=3 --cpus-per-task=6'),
+    ('', {'SLURM_JOB_ID': '7', 'SLURM_GPUS_ON_NODE': '4', 'SLURM_NNODES': '2'}, '--ntasks=8 --cpus-per-task=1'),
+])
+def test_slurm_asks_for_what_is_there(tmp_path, nodes, variables, expected):
+    result = Cluster(tmp_path, nodes).run('slurm_test.sh', 'CONFIG', 'FILE', **variables)
+    assert result.returncode == 0, result.stderr
+    assert f'--kill-on-bad-exit=1 {expected}' in result.stdout
+    assert result.stdout.rstrip().endswith('tools/test.py CONFIG FILE --launcher slurm')
+
+
+@pytest.mark.parametrize(('nodes', 'variables', 'words'), [
+    ('', {}, "`PARTITION` must be one that sinfo knows, got 'PART'"),
+    ('8 (null)', {'GPUS': '1'}, "`GPUS` must be 0 .* got 1"),
+    ('8 gpu:2', {'GPUS': '4', 'GPUS_PER_NODE': '4'}, "`GPUS_PER_NODE` must be at most 2 in partition 'PART', got 4"),
+    ('8 gpu:2', {'CPUS_PER_TASK': '5'}, "`CPUS_PER_TASK` must be at most 4 for 2 tasks .* got 5"),
+    ('2 (null)', {'TASKS': '3', 'TASKS_PER_NODE': '3'}, "`TASKS_PER_NODE` must be at most 2 .* got 3"),
+])
+def test_slurm_refuses_what_would_wait_for_ever(tmp_path, nodes, variables, words):
+    result = Cluster(tmp_path, nodes).run('slurm_train.sh', 'CONFIG', **variables)
+    assert (result.returncode, result.stdout) == (2, '')
+    assert re.search(f'^error: {words}', result.stderr, re.M), result.stderr
+
+
+@pytest.mark.parametrize(('said', 'status', 'expected'), [
+    ('srun: error: n1: task 1: Exited with exit code 2\nsrun: error: n1: task 0: Exited with exit code 75', 75, 2),
+    ('srun: error: n1: tasks 0-3: Exited with exit code 75', 75, 75),
+    ('srun: error: n1: task 1: Exited with exit code 1\nsrun: error: n1: task 0: Terminated', 143, 1),
+    ('srun: error: n1: task 1: Segmentation fault (core dumped)\nsrun: error: n2: task 3: Exited with exit code 75', 139, 139),
+    ('srun: error: Unable to allocate resources: Invalid account', 1, 1),
+])
+def test_slurm_status_is_that_of_the_first_task(tmp_path, said, status, expected):
+    cluster = Cluster(tmp_path, '8 (null)')
+    cluster.program('srun', f"printf '{said}\\n' >&2; echo output; exit {status}")
+    result = cluster.run('slurm_train.sh', 'CONFIG')
+    assert (result.returncode, result.stdout) == (expected, 'output\n')
+    assert said in result.stderr
+
+
+def test_a_job_that_slurm_queued_again_resumes(tmp_path):
+    cluster = Cluster(tmp_path, '8 (null)')
+    for count, extra, expected in (('0', (), 0), ('1', (), 1), ('2', ('--resume', 'FILE'), 1)):
+        result = cluster.run('slurm_train.sh', 'CONFIG', 'WORK', *extra, SLURM_RESTART_COUNT=count)
+        assert result.stdout.split().count('--resume') == expected
+
+
+@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh', 'slurm_step.sh'])
 def test_scripts_without_arguments_show_their_usage(name):
     result = tool(name)
     assert result.returncode == 2

@@ -75,4 +75,4 @@ trap - EXIT
 python tools/compare_runs.py "cross-entropy=$runs/ce/metrics.json" "root weights, tuned=$recipe/metrics.json" \
   --out "$runs/comparison.png" --csv "$runs/comparison.csv"
 echo
-echo "Your own data: scan it with tools/scan_dataset.py YOUR_CONFIG, which prints the config to train and the command that tunes it."
+echo "Your own data: mmimb scan YOUR_CONFIG --write-config child.py; every command then says the next one."

@@ -1,5 +1,4 @@
 # The same, classes of queries weighted by the root of the inverse number of images that hold them.
-# First: python tools/scan_dataset.py THIS_FILE --out data/cityscapes/stats.json
 _base_ = './mask2former_r50_8xb2-90k_cityscapes-512x1024_ce.py'
 model = dict(decode_head=dict(loss_cls=dict(
-    _delete_=True, type='mmimb.QueryCrossEntropyLoss', stats='data/cityscapes/stats.json', loss_weight=2.0)))
+    _delete_=True, type='mmimb.QueryCrossEntropyLoss', stats='mmimb::cityscapes', loss_weight=2.0)))

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ..printable import printable
+from .next_line import print_next
 
+ENOUGH = 5  # seeds below which more are asked for
 FIGURES = ('.png', '.pdf', '.svg')
 WIDTH = 128
 
@@ -53,7 +55,17 @@ def run(args: argparse.Namespace) -> int:
     print(*(textwrap.fill(line, WIDTH, subsequent_indent='  ', break_on_hyphens=False) for line in sentences), sep='\n\n')
     for path in files:
         print(f'\nwrote {printable(path)}')
+    say_next(args, min(len(run.seeds) for run in runs))
     return 0
+
+
+def say_next(args: argparse.Namespace, seeds: int) -> None:
+    """Say how to get more seeds, or the tables in a file."""
+    if seeds < ENOUGH:
+        print_next('mmimb', 'train', 'CONFIG', 'OTHER_CONFIG', '--seeds', f'0-{ENOUGH - 1}', '--test',
+                   note=f'{seeds} seed{"s" * (seeds > 1)} so far; between seeds, rare classes differ by points')
+    elif not (args.latex or args.markdown):
+        print_next('mmimb', 'compare', *args.runs, '--markdown', 'comparison.md', '--latex', 'comparison.tex')
 
 
 def _files(args: argparse.Namespace, runs: Any, found: Any, grids: Any, sentences: list[str]) -> dict[Path, bytes]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 
+from .next_line import print_next
 from .run_options import add_run_options
 
 
@@ -38,4 +39,7 @@ def run(args: argparse.Namespace) -> int:
     print(*explained_lines(found), sep='\n')
     if options.html is not None:
         print(f'wrote {options.html}')
+        print_next('mmimb', 'tune', args.config, args.checkpoint, '--out', 'tuned.pth', note='unless it is tuned')
+    else:
+        print_next('mmimb', 'explain', args.config, args.checkpoint, '--html', 'explained.html')
     return 0

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tau-normalization', type=float, metavar='TAU', help='divide the scores of each class by the norm of '
                         'its classifier weights to the power TAU (between 0 and 1)')
     parser.add_argument('--query-adjustment', choices=('queries', 'map'), help='where --logit-adjustment acts in Mask2Former '
-                        'and other heads of queries: on the scores of the queries (default), or on the semantic map')
+                        'and other heads of queries: on the semantic map (default), or on the scores of the queries')
     parser.add_argument('--tta', action='store_true', help="average the predictions for the views of the config's tta_pipeline")
     parser.add_argument('--low-memory', action='store_true', help='predict class maps without full-resolution logits, whatever '
                         'the head (a LossHead does it by itself); not with options that need the scores of all classes')

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..loss_places import tunable
 from .next_line import is_main_process, print_next, short
 from .run_options import add_run_options
 
@@ -50,17 +51,18 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.training import TrainOptions, train
     runner = train(TrainOptions(config=configs[0], **options))
     if is_main_process():
-        say_next(configs[0], Path(runner.work_dir))
+        say_next(configs[0], Path(runner.work_dir), tunable(runner.cfg.get('model')))
     return 0
 
 
-def say_next(config: str, work_dir: Path) -> None:
-    """Say how the decision of the trained model is tuned."""
+def say_next(config: str, work_dir: Path, has_offsets: bool = True) -> None:
+    """Say how the decision of the trained model is tuned, or how it is tested where offsets have no place in it."""
     try:
         checkpoint = (work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip()
     except OSError:  # a config may save none
         checkpoint = 'CHECKPOINT'
-    print_next('mmimb', 'tune', config, short(checkpoint), '--out', short(work_dir / 'tuned.pth'))
+    step, out = ('tune', 'tuned.pth') if has_offsets else ('test', 'metrics.json')
+    print_next('mmimb', step, config, short(checkpoint), '--out', short(work_dir / out))
 
 
 def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bool, test: bool, processes: int) -> int:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from ..nodes import nodes
 from .port import job_port
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'slurm': ('SLURM_PROCID',),
+REQUIRED = {'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
+            'slurm': ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'),  # a batch script has the first, too, and hangs
             'mpi': ('OMPI_COMM_WORLD_RANK',)}
 STARTED_BY = {'pytorch': 'torchrun (tools/dist_train.sh)', 'slurm': 'srun (tools/slurm_train.sh)', 'mpi': 'mpirun'}
 SYNC_BATCH_NORMS = ('SyncBN', 'MMSyncBN', 'SyncBatchNorm')
@@ -47,11 +49,13 @@ def prepare_launch(cfg: Any, launcher: str) -> list[str]:
         os.environ.setdefault('MASTER_PORT', str(port))  # mmengine would take the same for every job
     if has_accelerator():
         return []
-    if launcher in ('slurm', 'mpi'):
-        raise ValueError(f"`--launcher` must be 'none' or 'pytorch' on a machine without a GPU, got {launcher!r}; "
+    if launcher == 'mpi':
+        raise ValueError("`--launcher` must be 'none', 'pytorch' or 'slurm' on a machine without a GPU, got 'mpi'; "
                          'tools/dist_train.sh starts several processes there')
     notices = plain_batch_norm(cfg)
-    if launcher == 'pytorch':
+    if launcher == 'slurm':
+        _name_ranks()
+    if launcher != 'none':
         _start_gloo(cfg)
     return notices
 
@@ -72,6 +76,26 @@ def plain_batch_norm(cfg: Any) -> list[str]:
     if cfg.pop('sync_bn', None) is not None:
         count += 1
     return [f'no GPU: synchronised batch norm became ordinary batch norm ({count} settings)'] if count else []
+
+
+def _name_ranks() -> None:
+    """Say in torch's words what srun has told this task."""
+    for name, slurm in (('RANK', 'SLURM_PROCID'), ('LOCAL_RANK', 'SLURM_LOCALID'), ('WORLD_SIZE', 'SLURM_STEP_NUM_TASKS')):
+        os.environ[name] = os.environ[slurm]
+    os.environ.setdefault('MASTER_ADDR', _first_host())
+
+
+def _first_host() -> str:
+    """Return the node of the step's first task."""
+    if os.environ.get('SLURM_STEP_NUM_NODES') == '1':
+        return '127.0.0.1'
+    nodes_of_step = os.environ.get('SLURM_STEP_NODELIST', '')
+    try:
+        found = subprocess.run(['scontrol', 'show', 'hostnames', nodes_of_step], capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ValueError('`MASTER_ADDR` must be in the environment where scontrol cannot tell the first node of '
+                         f'SLURM_STEP_NODELIST, got {nodes_of_step!r}') from error
 
 
 def _start_gloo(cfg: Any) -> None:

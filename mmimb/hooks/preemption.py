@@ -17,7 +17,7 @@ from .whole_files import save_whole
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Saves a checkpoint and exits with a status of its own after SIGTERM, SIGUSR1 (``sbatch --signal=USR1@120``) or SIGINT.
+    """Saves a checkpoint and exits with a status of its own after SIGTERM (``sbatch --signal=TERM@120``), SIGUSR1 or SIGINT.
 
     Args:
         interval: Iterations between two agreements of several processes, which stop together; one process looks after every

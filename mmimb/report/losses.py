@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..loss_places import NO_BIAS, OTHER, QUERIES, LossPlace, heads, loss_places
+from ..loss_places import OTHER, QUERIES, LossPlace, loss_places, tunable
 from ..stats import ClassStats
 from ..weights import weights_of_queries
 from .override import Keys, Variable
@@ -50,8 +50,7 @@ def changed_losses(loss: Mapping[str, Any], stats: ClassStats, model: Mapping[st
         stats: The counts.
         model: The config of the base.
     """
-    found = LossChanges(tunable=not any(at.is_a(*NO_BIAS) or at.of_queries for at in heads(model))
-                        and not _nested(model))
+    found = LossChanges(tunable=tunable(model))
     places = [*loss_places(model)]
     for one in places:
         reason = _reason(one, places, stats)
@@ -115,8 +114,3 @@ def _kept(old: Mapping[str, Any]) -> dict[str, Any]:
     factor = old.get('loss_weight', 1.0)
     return {**({} if factor == 1 else {'loss_weight': factor}),
             **({'loss_name': old['loss_name']} if old.get('loss_name') else {})}
-
-
-def _nested(model: Mapping[str, Any]) -> bool:
-    """Whether a head is inside another one, as in K-Net."""
-    return any('kernel_generate_head' in at.keys for at in heads(model))

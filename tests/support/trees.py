@@ -65,6 +65,30 @@ def ade20k(root: Path, size: tuple[int, int] = (96, 128)) -> Path:
     return root
 
 
+def pascal_context(root: Path, size: tuple[int, int] = (120, 160)) -> Path:
+    """``JPEGImages``, ``SegmentationClassContext`` and the lists; ids 1 to 59, and 0 for background."""
+    rng = np.random.default_rng(6)
+    (root / 'ImageSets/SegmentationContext').mkdir(parents=True)
+    for split, stems in (('train', ['2008_000008', '2008_000015', '2008_000019']), ('val', ['2008_000002'])):
+        for i, stem in enumerate(stems):
+            ids = [1, 0, *(2 + (i * 20 + np.arange(25)) % 58).tolist()]
+            _write(root / f'JPEGImages/{stem}.jpg', root / f'SegmentationClassContext/{stem}.png', rng, labels(rng, size, ids))
+        _lines(root / f'ImageSets/SegmentationContext/{split}.txt', stems)
+    return root
+
+
+def coco_stuff164k(root: Path, size: tuple[int, int] = (96, 128)) -> Path:
+    """``images`` and ``annotations`` with train2017 and val2017; train ids 0 to 170, 255 is ignored."""
+    rng = np.random.default_rng(7)
+    for split, numbers in (('train2017', (9, 25, 30, 34, 36, 42)), ('val2017', (139, ))):
+        for i, number in enumerate(numbers):
+            ids = [0, 255, *(1 + (i * 29 + np.arange(33)) % 170).tolist()]
+            stem = f'{number:012d}'
+            _write(root / f'images/{split}/{stem}.jpg', root / f'annotations/{split}/{stem}_labelTrainIds.png', rng,
+                   labels(rng, size, ids))
+    return root
+
+
 def camvid(root: Path, size: tuple[int, int] = (180, 240)) -> Path:
     """``images``, ``annotations``, the lists and ``classes.txt``; ids 0 to 10, and 11 for void."""
     rng = np.random.default_rng(3)
@@ -111,4 +135,5 @@ def demo(root: Path) -> Path:
 
 
 TREES: Mapping[str, Callable[[Path], Path]] = {'demo': demo, 'camvid': camvid, 'cityscapes': cityscapes, 'ade20k': ade20k,
-                                               'magnetic_tile': magnetic_tile, 'ccp': ccp}
+                                               'magnetic_tile': magnetic_tile, 'ccp': ccp, 'pascal_context': pascal_context,
+                                               'coco_stuff164k': coco_stuff164k}

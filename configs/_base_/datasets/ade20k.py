@@ -52,6 +52,6 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# Head, medium and tail classes by their frequency in training; first: python tools/scan_dataset.py CONFIG --out <this file>
-val_evaluator = dict(type='mmimb.LongTailIoUMetric', stats='data/ade/ADEChallengeData2016/stats.json')
+# Head, medium and tail classes by their frequency in training, from published counts (docs/scanning.md).
+val_evaluator = dict(type='mmimb.LongTailIoUMetric', stats='mmimb::ade20k')
 test_evaluator = val_evaluator

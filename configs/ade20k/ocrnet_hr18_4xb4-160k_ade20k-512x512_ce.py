@@ -1,0 +1,5 @@
+# OCRNet on HRNetV2p-W18 on ADE20K, 4 GPUs x 4 crops of 512x512, cross-entropy.
+_base_ = ['../_base_/models/ocrnet_hr18.py', '../_base_/datasets/ade20k.py', '../_base_/schedules/sgd_160k.py']
+model = dict(
+    data_preprocessor=dict(size=(512, 512)),
+    decode_head=[{**head, 'num_classes': 150} for head in _base_.model.decode_head])

@@ -1,0 +1,6 @@
+# PSPNet on Cityscapes, 4 GPUs x 2 crops of 512x1024, cross-entropy.
+_base_ = ['../_base_/models/pspnet_r50-d8.py', '../_base_/datasets/cityscapes.py', '../_base_/schedules/sgd_80k.py']
+model = dict(
+    data_preprocessor=dict(size=(512, 1024)),
+    decode_head=dict(num_classes=19),
+    auxiliary_head=dict(num_classes=19))

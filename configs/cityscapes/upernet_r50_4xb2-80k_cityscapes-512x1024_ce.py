@@ -1,0 +1,6 @@
+# UPerNet on Cityscapes, 4 GPUs x 2 crops of 512x1024, cross-entropy.
+_base_ = ['../_base_/models/upernet_r50.py', '../_base_/datasets/cityscapes.py', '../_base_/schedules/sgd_80k.py']
+model = dict(
+    data_preprocessor=dict(size=(512, 1024)),
+    decode_head=dict(num_classes=19),
+    auxiliary_head=dict(num_classes=19))
