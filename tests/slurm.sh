@@ -25,6 +25,10 @@ chmod 755 "$work"
 stop() {
     status=$?
     if [ "$status" != 0 ]; then tail -n 30 "$work"/*.log "$work"/*/slurm-*.out "$work"/jobs/*.out 2> /dev/null || true; fi
+    if [ "${SLURM_CONF:-}" = "$work/slurm.conf" ]; then  # this cluster's jobs, and never those of another
+        timeout 20 scancel --user "$(id -un)" 2> /dev/null || true
+        for _ in $(seq 20); do [ -z "$(timeout 5 squeue -h -t running,completing 2> /dev/null)" ] && break; sleep 1; done
+    fi
     for daemon in slurmd slurmctld munged; do
         [ ! -f "$work/run/$daemon.pid" ] || kill "$(cat "$work/run/$daemon.pid")" 2> /dev/null || true
     done

@@ -37,6 +37,7 @@ SHALLOW = {
               for key, value in (('num_modules', 1), ('num_blocks', (1, ) * k))},
     'MixVisionTransformer': {'num_layers': [1, 1, 1, 1]}, 'SwinTransformer': {'depths': [1, 1, 1, 1]},
     'MSCAN': {'depths': [1, 1, 1, 1]}}
+WIDE = ('PSPHead', 'UPerHead', 'DepthwiseSeparableASPPHead')  # heads of 512 channels: 32 do
 ZOO = ('ade20k', 'cityscapes', 'coco_stuff164k', 'pascal_context')
 # Of the zoo, every run trains these; --zoo trains all (.ci/run does).
 EVERY_RUN = tuple(f'{name}_ce-root' for name in (
@@ -97,6 +98,8 @@ def overrides(path: Path) -> dict[str, Any]:
     cfg = load(path)
     options = shrink(cfg, PIDNET if cfg.model.backbone.type == 'PIDNet' else SHRINK[path.parent.name])
     options.update({f'model.backbone.{key}': value for key, value in SHALLOW.get(cfg.model.backbone.type, {}).items()})
+    if isinstance(cfg.model.decode_head, dict) and cfg.model.decode_head.type in WIDE:
+        options['model.decode_head.channels'] = 32
     options.update({'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'train_dataloader.batch_size': 2,
                     'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.save_optimizer': False,
                     'model.backbone.init_cfg': None})

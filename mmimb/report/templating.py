@@ -11,7 +11,7 @@ from typing import Any
 from .svg import percent, thousands
 
 QUOTED = re.compile(r'`([^`]+)`')
-INNER_WORD = re.compile(r'(?<=[a-z])(?=[A-Z(])')
+INNER_WORD = re.compile(r'(?<=[a-z])(?=[A-Z(])|(?<==)')
 
 
 def render_page(template: str, values: Mapping[str, Any]) -> bytes:
