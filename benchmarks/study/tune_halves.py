@@ -4,8 +4,8 @@
   python benchmarks/study/tune_halves.py --data DATA --work-dir WORK RUN [RUN ...]
 
 RUN is a folder of run.py, WORK/runs/<regime>-<size>/<dataset>/<arm>/<seed>. Writes a line per half into --out: expected and
-real gain of the objective in percent points, both 0 where tuning changes nothing. Where there are no more than --halves ways to
-halve the groups, each is taken once.
+real gain of the objective in percent points, both 0 where tuning changes nothing. As `mmimb tune`, it starts from half of the
+class weights taken back. Where there are no more than --halves ways to halve the groups, each is taken once.
 """
 # ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
@@ -29,11 +29,11 @@ from features import Features, ensure_stats
 from scoring import predictions
 from sets import SETS, data_root, tail_classes
 from store import Job
-from tune import load_head
+from tune import class_weights, load_head
 
 from mmimb.analysis.offset_objective import Objective
 from mmimb.analysis.offset_search import Contest
-from mmimb.analysis.offsets import tune
+from mmimb.analysis.offsets import half_of_weights, tune
 from mmimb.analysis.score_sample import pool, sample_image
 
 FIELDS = ('dataset', 'arm', 'seed', 'objective', 'half', 'groups', 'way', 'expected', 'real')
@@ -60,13 +60,16 @@ def measure(folder: Path, args: argparse.Namespace) -> list[list]:
     units = SETS[job.dataset].units(dev.meta['stems'], data)
     number = {name: i for i, name in enumerate(dict.fromkeys(units))}
     group = np.array([number[name] for name in units])
+    head = load_head(job, args.work_dir, stats)
+    weights = class_weights(head, folder / 'weights.json')
+    start = None if weights is None else half_of_weights(weights)
     images = [sample_image(F.interpolate(z[None], y.shape, mode='bilinear', align_corners=False)[0], y, budget=args.pixels)
-              for z, y in predictions(load_head(job, args.work_dir, stats), dev)]
+              for z, y in predictions(head, dev)]
     rows = []
     for k, half in enumerate(halves(len(number), args.halves)):
         here = np.isin(group, list(half))
         first, second = (pool([images[i] for i in np.flatnonzero(part)], len(classes), group[part]) for part in (here, ~here))
-        found = tune(first, goal.terms, tail=goal.tail, shares=stats['pixels'])
+        found = tune(first, goal.terms, tail=goal.tail, shares=stats['pixels'], start=start)
         contest = Contest.of(second, EVERY)
         before, after = (goal.value(contest.counts(d).sum()) for d in (np.zeros(len(classes)), found.offsets))
         rows.append([job.dataset, job.arm, job.seed, str(goal), k, len(number), found.family, round(found.gain, 3),
