@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PYTHONPATH=$PWD OMP_NUM_THREADS=1 PIP_DISABLE_PIP_VERSION_CHECK=1 NO_MKDOCS_2_WARNING=1
 
-wanted=$("$python" -c "from importlib.metadata import requires
+wanted=$("$python" -I -c "from importlib.metadata import requires
 print(*(r.split(';')[0] for r in requires('mmimb') if 'docs' in r.partition(';')[2]), sep='\n')")
 [ -n "$wanted" ] || { echo "error: mmimb in .venv is older than its extra docs: bash tools/setup.sh" >&2; exit 2; }
 if [ "$(cat .venv-docs/.mmimb-docs 2>/dev/null)" != "$wanted" ]; then
