@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from support.tiny_run import make_config, make_dataset, make_report, tool
 
-from mmimb.analysis import load_runs, tables, verdict
+from mmimb.analysis import compare_runs, latex, load, markdown, rich_table, tables, verdict
 from mmimb.doctor.check import Finding
 from mmimb.doctor.page import to_page
 from mmimb.engine.errors import one_line_errors
@@ -49,12 +49,15 @@ def test_class_names_in_tables_and_lines(tmp_path):
     metrics = {'metrics': scores, 'config': 'c', 'seed': 0, 'checkpoint': 'x', 'classes': [BAD, 'sky'], 'groups': {}}
     for name in ('a', 'b'):
         (tmp_path / f'{name}.json').write_text(json.dumps({**metrics, 'seed': 0}))
-    runs = load_runs([f'{BAD}={tmp_path / "a.json"}', f'b={tmp_path / "b.json"}'])
+    runs = load([f'{BAD}={tmp_path / "a.json"}', f'b={tmp_path / "b.json"}']).runs
+    found = compare_runs(runs)
     console = Console(width=400, record=True, file=open(os.devnull, 'w'))  # noqa: SIM115
-    for table in tables(runs):
-        console.print(table)
+    for table in tables(runs, found):
+        console.print(rich_table(table))
+        for text in (markdown(table), latex(table)):
+            harmless(text.replace('\n', ' '))
     harmless(console.export_text())
-    for line in verdict(runs):
+    for line in verdict(runs, found):
         harmless(line)
         assert '\n' not in line
 
