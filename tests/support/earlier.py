@@ -30,7 +30,7 @@ model = dict(
                   downsamples=(True, ), enc_dilations=(1, 1), dec_dilations=(1, ), norm_cfg=norm),
     decode_head=dict(type='FCNHead', in_channels=2, in_index=-1, channels=2, num_convs=1, num_classes=3, norm_cfg=norm,
                      dropout_ratio=0, loss_decode=dict(type='mmimb.CrossEntropyLoss', class_weight=dict(
-                         type='mmimb.DifficultyBalanced', num_classes=3))),
+                         type='mmimb.DifficultyBalanced', num_classes=3, max_ratio=None))),
     train_cfg=dict(), test_cfg=dict(mode='whole'))
 train_dataloader = dict(batch_size=2, num_workers=0, dataset=train,
                         sampler=dict(type='mmimb.DifficultySampler', stats='train.json', delay=2))

@@ -47,7 +47,8 @@ class DifficultyTracker:
         self.weights = _users(model)
         if self.sampler is not None:
             check_delay(loader, self.sampler.delay)
-            self.weights[SAMPLER] = DifficultyBalanced(self.sampler.num_classes, self.sampler.tau, self.sampler.measure)
+            self.weights[SAMPLER] = DifficultyBalanced(self.sampler.num_classes, self.sampler.tau, self.sampler.measure,
+                                                       max_ratio=None)
         self._deferred = [m for m in model.modules() if isinstance(m, Deferred)]
         for user, weight in self.weights.items():
             if weight.num_classes != len(self.classes):
