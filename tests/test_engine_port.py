@@ -96,4 +96,4 @@ def test_two_runs_at_once(tmp_path):
     runs = [subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE) for _ in range(2)]
     outputs = [run.communicate(timeout=170)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
-    assert [output.count('met 2') for output in outputs] == [2, 2]
+    assert [output.count('met 2') for output in outputs] == [2, 2], outputs
