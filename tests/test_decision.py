@@ -1,6 +1,7 @@
 """Where decision offsets go: the last layer of each kind of head, and the heads that have no such place."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,14 @@ def test_weights_that_can_be_taken_back(loss: dict, weights: list[float] | None)
     built = build(loss)
     assert class_weights_of([built]) == weights
     assert class_weights_of([built, build(CE)]) is None
+
+
+def test_weights_of_a_report_are_read_when_they_are_needed(tmp_path) -> None:
+    path = tmp_path / 'stats.json'
+    weight = dict(type='mmimb.InverseFrequency', stats=str(path), power=0.5)
+    loss = build(dict(type='mmimb.CrossEntropyLoss', class_weight=weight)).eval()
+    with pytest.raises(FileNotFoundError, match='`stats`'):
+        class_weights_of([loss])
+    path.write_text(json.dumps(dict(pixels=[100, 25, 4, 1])))
+    found = np.array(class_weights_of([loss]))
+    np.testing.assert_allclose(found / found[0], [1, 2, 5, 10])

@@ -154,6 +154,14 @@ def test_half_of_the_class_weights_is_where_the_search_starts(trained, tmp_path)
     assert 'Start: half of the class weights taken back, which changes mIoU by +' in tuning_sentence(result.tuning)
     assert result.tuning.before == trained.result.tuning.before
     assert result.tuning.after >= result.tuning.before + result.tuning.start.gain - 0.5
+    root = [f'model.decode_head.loss_decode.class_weight.{part}' for part in ('type=mmimb.InverseFrequency', 'power=0.5')]
+    scheme = trained.tune(trained.checkpoint, tmp_path / 'root.pth', cfg_options=[
+        *root, f'model.decode_head.loss_decode.class_weight.stats={trained.stats}'])
+    assert not any('cannot be taken back' in notice for notice in scheme.notices)
+    absent = trained.tune(trained.checkpoint, tmp_path / 'absent.pth', cfg_options=[
+        *root, 'model.decode_head.loss_decode.class_weight.stats=absent.json'])
+    assert absent.tuning.start is None
+    assert 'half of the class weights cannot be taken back: `stats` must be' in '\n'.join(absent.notices)
     plain = trained.tune(trained.checkpoint, tmp_path / 'none.pth', start='none', **weighted)
     assert plain.tuning.start is None
     assert plain.tuning.offsets.tobytes() == trained.result.tuning.offsets.tobytes()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..heads import CosineClassifier, head_losses, last_head, unwrapped, uses_cls_seg
 from ..loss_places import NO_BIAS
-from ..weights import Deferred
+from ..weights import ClassWeight, Deferred
 
 RULE = '`CHECKPOINT` must be of a model whose last decode head ends with conv_seg'
 
@@ -119,6 +119,9 @@ def class_weights_of(losses: Sequence[nn.Module]) -> list[float] | None:
     """Return the class weights of a head that learns by softmax cross-entropy alone; None for any other head.
 
     Those of ``DifficultyBalanced`` are the last ones of the training; of ``Deferred`` ones there are none.
+
+    Raises:
+        ValueError, OSError: The report that the weights come from cannot be read.
     """
     kinds = [type(loss).__name__ for loss in losses]  # ours, or mmseg's, which can be another loss by its arguments
     if kinds != ['CrossEntropyLoss'] or any(getattr(losses[0], key, False) for key in ('use_sigmoid', 'use_mask')):
@@ -126,7 +129,10 @@ def class_weights_of(losses: Sequence[nn.Module]) -> list[float] | None:
     weight: Any = losses[0].class_weight
     if weight is None or isinstance(weight, Deferred):
         return None
-    values = torch.as_tensor(getattr(weight, 'weight', weight), dtype=torch.float64)
+    if isinstance(weight, ClassWeight):
+        weight.prepare()  # a model for inference has not read its report
+        weight = weight.weight
+    values = torch.as_tensor(weight, dtype=torch.float64)
     return values.tolist() if bool((values > 0).any()) else None
 
 

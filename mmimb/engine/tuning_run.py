@@ -94,8 +94,7 @@ class TuningRun:
             ValueError, OSError: The groups do not fit, or there is nothing to measure on.
         """
         shares = None if stats is None else stats.fit(len(self.classes), self.classes, 'the model').pixels
-        weights = class_weights_of(losses_of(self.runner.model)) if half_weights else None
-        start = None if weights is None or self.classifier.binary else half_of_weights(weights)
+        start, told = self._start() if half_weights else (None, [])
         self.loop.run()
         tuning, before = self._on_main(lambda: (self._tune(goal, shares, start, groups, blocks), self.scan.counts().sum()))
         after = before
@@ -107,7 +106,16 @@ class TuningRun:
         self.runner.call_hook('after_run')
         tuning, after, notices = confirmed(tuning, before, after, goal)
         self.classifier.shift(tuning.offsets)
-        return TuneResult(tuning, self.classes, before, after, (*correction_notices(losses_of(self.runner.model)), *notices))
+        told = [*correction_notices(losses_of(self.runner.model)), *told, *notices]
+        return TuneResult(tuning, self.classes, before, after, tuple(told))
+
+    def _start(self) -> tuple[np.ndarray | None, list[str]]:
+        """Return the offsets that take half of the class weights back, if there are any, and why if they cannot be read."""
+        try:
+            weights = class_weights_of(losses_of(self.runner.model))
+        except (ValueError, OSError) as error:
+            return None, [f'half of the class weights cannot be taken back: {error}']
+        return (None if weights is None or self.classifier.binary else half_of_weights(weights)), []
 
     def _tune(self, goal: Objective, shares: Sequence[int] | None, start: np.ndarray | None, groups: str | None,
               blocks: int | None) -> Tuning:
