@@ -152,6 +152,8 @@ def test_half_of_the_class_weights_is_where_the_search_starts(trained, tmp_path)
     result = trained.tune(trained.checkpoint, tmp_path / 'half.pth', **weighted)
     assert result.tuning.start is not None
     assert 'Start: half of the class weights taken back, which changes mIoU by +' in tuning_sentence(result.tuning)
+    assert load(tmp_path / 'half.pth')[RECORD]['start_gain'] == result.tuning.start.gain
+    assert load(trained.tuned)[RECORD]['start_gain'] is None
     assert result.tuning.before == trained.result.tuning.before
     assert result.tuning.after >= result.tuning.before + result.tuning.start.gain - 0.5
     root = [f'model.decode_head.loss_decode.class_weight.{part}' for part in ('type=mmimb.InverseFrequency', 'power=0.5')]

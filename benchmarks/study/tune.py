@@ -44,11 +44,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', help='folder of the datasets; default: the environment variable MMIMB_STUDY_DATA')
     parser.add_argument('--work-dir', type=Path, required=True, help='of run.py')
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
-    parser.add_argument('--way', choices=('tuned', 'offsets', 'half-weights', 'prior'), default='tuned', help='tuned: as '
+    parser.add_argument('--way', choices=('tuned', 'offsets', 'half-weights'), default='tuned', help='tuned: as '
                         'tools/tune_offsets.py does, from half of the class weights taken back, if the arm has some; offsets: '
-                        'the same from nothing; half-weights: no tuning; prior: no tuning, --prior; default: %(default)s')
+                        'the same from nothing; half-weights: no tuning; default: %(default)s')
     parser.add_argument('--objective', default='mIoU', help='what is maximised on dev; default: %(default)s')
-    parser.add_argument('--prior', type=float, metavar='P', help='add P * log(share of the class in training)')
+    parser.add_argument('--prior', type=float, metavar='P', help='no tuning, whatever --way is: add '
+                        'P * log(share of the class in training)')
     parser.add_argument('--datasets', nargs='*', choices=SETS, default=list(SETS), help='default: all')
     parser.add_argument('--arms', nargs='*', choices=ARMS, default=list(ARMS), help='default: all')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
@@ -101,7 +102,7 @@ def tune_job(job: Job, data: Path, args: argparse.Namespace, name: str) -> str:
     kept, said = {}, 'fixed'
     weights = class_weights(head, folder / 'weights.json')
     half = None if weights is None else half_of_weights(weights)
-    if args.way == 'prior':
+    if args.prior is not None:
         offsets = prior_offsets(stats['pixels'], args.prior)
     elif args.way == 'half-weights':
         offsets = np.zeros(len(classes)) if half is None else half - half.mean()
@@ -130,7 +131,8 @@ def main() -> int:
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     data = data_root(args.data)
-    name = {'half-weights': args.way, 'prior': f'prior-{args.prior or 0:g}'}.get(args.way, f'{args.way}-{args.objective}')
+    name = args.way if args.way == 'half-weights' else f'{args.way}-{args.objective}'
+    name = name if args.prior is None else f'prior-{args.prior:g}'
     while True:
         for path in sorted(args.work_dir.glob('runs/*/*/*/*/run.json'), key=lambda p: p.stat().st_mtime):
             saved = json.loads(path.read_text(encoding='utf-8'))

@@ -92,19 +92,20 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     log_share = _log_share(labels if shares is None else np.asarray(shares, np.float64), labels)
     unit, zero = _unit(sample), np.zeros(sample.num_classes)
     span = SPAN * unit
-    as_is = Contest.of(sample, span).counts(zero)
+    contest = Contest.of(sample, span)
+    as_is = contest.counts(zero)
     fold = split_groups(as_is.labels > 0, folds)
     draws = group_draws(sample.num_groups)
     base, begin, worth = as_is, zero, None
     if start is not None:
         begin = _clipped(_checked_start(start, labels), span)
-        base = Contest.of(sample, span).counts(begin)
+        base = contest.counts(begin)
         worth = measured(Candidate(0.0, None), base, as_is, goal, draws)
         if not begin.any() or worth.interval[1] < 0:
             base, begin, worth = as_is, zero, None
-    search = _Search(Contest.of(sample.shifted(begin) if worth else sample, span), goal, log_share * unit, MARGIN * unit)
-    tried = _cross_validated(search, base, fold)
-    ways = [measured(way, counts, base, goal, draws) for way, counts in tried.items()]
+    begun = contest if worth is None else Contest.of(sample.shifted(begin), span)
+    search = _Search(begun, goal, log_share * unit, MARGIN * unit)
+    ways = {measured(way, counts, base, goal, draws): counts for way, counts in _cross_validated(search, base, fold).items()}
     best = max(ways, key=lambda way: way.interval[0])
     before = float(goal.value(as_is.sum()))
     result = Tuning(zero, 'none', 0.0, None, 0.0, (0.0, 0.0), before, before, unit, str(goal), tuple(ways), sample.num_groups,
@@ -112,8 +113,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     if best.interval[0] > 0 and best.gain >= LEAST_GAIN:
         fit = search.fit(np.ones(sample.num_groups, bool))
         offsets, tau = begin + fit.offsets(best), best.anchor * fit.tau + 0.0
-        counts = next(found for way, found in tried.items() if (way.anchor, way.strength) == (best.anchor, best.strength))
-        chosen = measured(best, counts, as_is, goal, draws)
+        chosen = measured(best, ways[best], as_is, goal, draws)
         result = replace(result, family=best.family, tau=tau, strength=None if best.family == 'prior' else best.strength)
     elif worth is not None:
         offsets, chosen = begin, worth
@@ -121,7 +121,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     else:
         return result
     offsets = offsets - offsets.mean()
-    after = float(goal.value(Contest.of(sample, span).counts(offsets).sum()))
+    after = float(goal.value(contest.counts(offsets).sum()))
     return replace(result, offsets=offsets, gain=chosen.gain, interval=chosen.interval, after=after)
 
 

@@ -122,6 +122,7 @@ def _record(runner: Any, options: TuneOptions, result: TuneResult) -> dict[str, 
     dataset = runner.test_loop.dataloader.dataset
     return {'offsets': tuning.offsets.tolist(), 'classes': list(result.classes), 'objective': tuning.objective,
             'family': tuning.family, 'tau': tuning.tau, 'strength': tuning.strength, 'unit': tuning.unit,
-            'expected_gain': tuning.gain, 'interval': list(tuning.interval), 'before': tuning.before, 'after': tuning.after,
+            'start_gain': None if tuning.start is None else tuning.start.gain, 'expected_gain': tuning.gain,
+            'interval': list(tuning.interval), 'before': tuning.before, 'after': tuning.after,
             'split': options.split, 'fingerprint': fingerprint(dataset), 'images': len(dataset), 'groups': tuning.num_groups,
             'version': __version__}
