@@ -117,8 +117,8 @@ def heads(model: Any) -> Iterator[HeadPlace]:
 
 def missing_parts(model: Any) -> list[str]:
     """Return a line for every head of a model that cannot be built here, for want of compiled operators or a package."""
-    found = {shown(keys): lacking(name) for keys, node in _walk(model, ()) for name in type_names(node.get('type'))}
-    return [f'`{place}` must be a head that can be built here, got {reason}' for place, reason in found.items() if reason]
+    found = [(shown(keys), lacking(name)) for keys, node in _walk(model, ()) for name in type_names(node.get('type'))]
+    return [f'`{place}` must be a head that can be built here, got {reason}' for place, reason in found if reason]
 
 
 def tunable(model: Any) -> bool:

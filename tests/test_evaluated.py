@@ -137,7 +137,7 @@ def test_missing_files_are_named(tmp_path):
     written(tmp_path, per_image='other.npz')
     with pytest.raises(FileNotFoundError, match=r"got 'other\.npz'"):
         EvaluatedCounts.load(tmp_path / 'm.json')
-    with pytest.raises(FileNotFoundError, match=r'tools/test\.py --out'):
+    with pytest.raises(FileNotFoundError, match=r'mmimb test --out'):
         EvaluatedCounts.load(tmp_path / 'none.json')
     written(tmp_path, per_image=None)
     with pytest.raises(ValueError, match='that names `per_image`'):

@@ -138,19 +138,26 @@ def test_rare_is_less_than_an_equal_share():
 def test_facts_of_training_count_the_images_with_findings(tmp_path):
     from mmimb.stats import PerImageCounts
     from mmimb.stats.npz import pack
-    per_image = PerImageCounts(np.array([0, 2, 3, 5]), np.array([0, 1, 0, 0, 1], np.int32), np.array([5, 2, 9, 3, 4]),
-                               ('a/0.png', 'a/1.png', 'a/2.png'))
+    per_image = PerImageCounts(np.array([0, 2, 3, 5, 6]), np.array([0, 1, 0, 0, 1, 0], np.int32),
+                               np.array([5, 2, 8, 3, 4, 1]), ('a/0.png', 'a/1.png', 'a/2.png', 'b/2.png'))
     (tmp_path / 'r.npz').write_bytes(pack(per_image.arrays()))
     audit = {'damaged_label': dict(severity='error', total=1, files=[dict(file='a/2.png', detail='is cut')]),
              'near_duplicate': dict(severity='warning', total=1, files=[dict(file='i/1.jpg', detail='resembles')]),
              'not_checked': dict(severity='note', total=1, files=[dict(file='a/0.png', detail='no')])}
-    report = dict(pixels=[17, 6], images=[3, 2], num_images=3, classes=['a', 'b'], per_image='r.npz', audit=audit,
+    report = dict(pixels=[17, 6], images=[4, 2], num_images=4, classes=['a', 'b'], per_image='r.npz', audit=audit,
                   crops=dict(per_image=1, seed=0, pixels=[1, 1], images=[4, 1], ignored_pixels=0, num_crops=8))
     (tmp_path / 'r.json').write_text(json.dumps(report))
     with pytest.warns(UserWarning, match='error'):
         found = training_facts(tmp_path / 'r.json')
-    assert [(one.pixels, one.images, one.crop_share, one.findings) for one in found] == [(17, 3, .5, 2), (6, 2, .125, 1)]
+    assert [(one.pixels, one.images, one.crop_share, one.findings) for one in found] == [
+        (17, 4, .5, 2), (6, 2, .125, 1)], 'a finding about a label is not about one of the same name elsewhere'
     assert found[1].example == 'damaged_label: a/2.png is cut'
+
+
+def test_published_counts_tell_no_findings_and_no_crops():
+    found = training_facts('mmimb::cityscapes')
+    assert (len(found), found[0].images, found[0].num_images) == (19, 2934, 2975)
+    assert {(one.findings, one.crop_share) for one in found} == {(0, None)}
 
 
 def test_panels_show_what_is_found_lost_and_false():

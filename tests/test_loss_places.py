@@ -125,6 +125,8 @@ def test_missing_operators_are_named_with_another_head(name, monkeypatch) -> Non
         assert 'or take another head, such as ' in line
         with pytest.raises(ImportError, match=name):
             check_parts(dict(model=model))
+        as_class = dict(decode_head=dict(type=type(name, (dict, ), {})))  # as in a config in the style of Python
+        assert missing_parts(as_class) == [line.replace('decode_head[1]', 'decode_head')]
     finally:
         stack.lacking.cache_clear()
 

@@ -164,6 +164,8 @@ def test_half_of_the_class_weights_is_where_the_search_starts(trained, tmp_path)
         *root, 'model.decode_head.loss_decode.class_weight.stats=absent.json'])
     assert absent.tuning.start is None
     assert 'half of the class weights cannot be taken back: `stats` must be' in '\n'.join(absent.notices)
+    with pytest.raises(ValueError, match="`start` must be 'half-weights' or 'none', got 'half'"):
+        trained.tune(trained.checkpoint, tmp_path / 'none.pth', start='half')
     plain = trained.tune(trained.checkpoint, tmp_path / 'none.pth', start='none', **weighted)
     assert plain.tuning.start is None
     assert plain.tuning.offsets.tobytes() == trained.result.tuning.offsets.tobytes()

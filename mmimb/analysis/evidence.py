@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..stats.evaluated import EvaluatedCounts
 from ..stats.image_scores import image_iou, image_scores
 from .objects import KEPT
-from .score_curves import Operating, ScoreCurves
+from .score_curves import Operating, ScoreCurves, share
 
 Counts = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Fate:
     @property
     def area(self) -> float:
         """Predicted over labelled pixels."""
-        return _share(self.predicted, self.labelled)
+        return share(self.predicted, self.labelled)
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class RunEvidence:
         objects = dict(zip(KEPT, self.anatomy.objects[c].sum(0).tolist(), strict=True))
         known = iou[~np.isnan(iou)]
         return Fate(
-            class_index=c, labelled=labelled, predicted=predicted, images=len(known), recall=_share(right, labelled),
-            precision=_share(right, predicted), iou=_share(right, labelled + predicted - right),
+            class_index=c, labelled=labelled, predicted=predicted, images=len(known), recall=share(right, labelled),
+            precision=share(right, predicted), iou=share(right, labelled + predicted - right),
             mean_iou=float(known.mean()) if len(known) else math.nan, taken=_others(confusion[c], c),
-            from_others=_others(confusion[:, c], c), near=_share(near[c].sum() - near[c, c], labelled - right),
+            from_others=_others(confusion[:, c], c), near=share(near[c].sum() - near[c, c], labelled - right),
             objects=objects['objects'], found=objects['found'],
             now=None if self.curves is None else self.curves.point(c),
             best=None if self.curves is None else self.curves.best(c),
@@ -139,7 +139,3 @@ def _others(pixels: Counts, c: int) -> tuple[tuple[int, float], ...]:
     total = int(pixels.sum())
     order = [int(d) for d in np.argsort(-pixels, kind='stable') if d != c and pixels[d]]
     return tuple((d, int(pixels[d]) / total) for d in order)
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else math.nan

@@ -73,8 +73,8 @@ class ScoreCurves:
     def _operating(self, c: int, at: int) -> Operating:
         right, predicted = (part[at] for part in self.above(c))
         labelled = float(self.own[c].sum())
-        return Operating(float(offsets()[at]), _share(right, labelled), _share(right, predicted),
-                         _share(2 * right, labelled + predicted), _share(right, labelled + predicted - right))
+        return Operating(float(offsets()[at]), share(right, labelled), share(right, predicted),
+                         share(2 * right, labelled + predicted), share(right, labelled + predicted - right))
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,6 @@ def _step(distance: Tensor) -> Tensor:
     return (distance.view(torch.int32) >> SHIFT).clamp(LOW - 1, HIGH) - (LOW - 1)
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
+    """Return ``part / whole``, NaN of nothing."""
     return float(part / whole) if whole else math.nan

@@ -25,7 +25,7 @@ def tables(runs: Sequence[Run], found: Sequence[Comparison]) -> list[Grid]:
     """
     grids = [_overall(runs, found), _classes(runs, found)]
     grids += [_of_class(runs, found, kind, name) for kind, name in (('Acc', 'Recall'), ('Precision', 'Precision'))]
-    return grids + [grid for comparison in found if len(comparison.seeds) > 1 for grid in [_by_seed(comparison)]]
+    return grids + [_by_seed(comparison) for comparison in found if len(comparison.seeds) > 1]
 
 
 def csv_text(runs: Sequence[Run], found: Sequence[Comparison]) -> str:

@@ -1,13 +1,16 @@
 """What the scanner's report says about how often training saw each class."""
 from __future__ import annotations
 
-import json
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..stats import ClassStats, PerImageCounts
+from ..stats.known import known_path
+from ..stats.report_json import read_object
 
 SERIOUS = ('error', 'warning')  # severities of findings
 
@@ -43,7 +46,7 @@ def training_facts(report: str | Path) -> list[TrainingFacts]:
         ValueError: It is none, or is damaged.
     """
     stats = ClassStats.load(report)
-    data = json.loads(Path(report).read_text(encoding='utf-8'))
+    data = read_object(known_path(report) or Path(report), 'report')
     crops = data.get('crops')
     flawed = _flawed(Path(report), data) if data.get('audit') else [(0, '')] * stats.num_classes
     total = sum(stats.pixels)
@@ -56,7 +59,7 @@ def training_facts(report: str | Path) -> list[TrainingFacts]:
 def _flawed(report: Path, data: dict[str, Any]) -> list[tuple[int, str]]:
     """Return how many images of each class the audit has something about, and one of these findings.
 
-    A finding about an image is given to the label of the same name.
+    A finding about an image is given to every label of the same name without suffix, in whichever folder.
     """
     classes = range(len(data['pixels']))
     try:
@@ -68,15 +71,13 @@ def _flawed(report: Path, data: dict[str, Any]) -> list[tuple[int, str]]:
         for one in entry['files'] if entry['severity'] in SERIOUS else ():
             if one['file'] is not None:
                 by_file.setdefault(one['file'], f'{name}: {one["file"]} {one["detail"]}')
-    stems = {_stem(file): text for file, text in by_file.items()}
-    rows = [row for row, file in enumerate(per_image.files) if file in by_file or _stem(file) in stems]
-    found = []
-    for c in classes:
-        of_class = [row for row in rows
-                    if c in per_image.class_index[per_image.indptr[row]:per_image.indptr[row + 1]]]
-        first = per_image.files[of_class[0]] if of_class else ''
-        found.append((len(of_class), by_file.get(first) or stems.get(_stem(first), '')))
-    return found
+    labels = set(per_image.files)
+    stems = {_stem(file): text for file, text in by_file.items() if file not in labels}  # findings about images
+    texts = [by_file.get(file) or stems.get(_stem(file), '') for file in per_image.files]
+    row_of = np.repeat(np.arange(len(texts)), np.diff(per_image.indptr))
+    flawed = np.array([bool(text) for text in texts], bool)[row_of]
+    of_class = [row_of[flawed & (per_image.class_index == c)] for c in classes]
+    return [(len(rows), texts[rows[0]] if len(rows) else '') for rows in of_class]
 
 
 def _stem(file: str) -> str:

@@ -54,11 +54,6 @@ class WorkDir:
         path = self.path / METRICS
         return path if path.is_file() else None
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return f'{self.name} (seed {self.seed}, {self.path})' if self.seed is not None else f'{self.name} ({self.path})'
-
     def state(self) -> str:
         """Return how far it is, in words."""
         if self.finished:

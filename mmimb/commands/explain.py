@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     print(*explained_lines(found), sep='\n')
     if options.html is not None:
         print(f'wrote {options.html}')
-        print_next('mmimb', 'tune', args.config, args.checkpoint, '--out', 'tuned.pth', note='unless it is tuned')
+        if found.runs[0].movable:
+            print_next('mmimb', 'tune', args.config, args.checkpoint, '--out', 'tuned.pth', note='unless it is tuned')
+        else:
+            print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json')
     else:
         print_next('mmimb', 'explain', args.config, args.checkpoint, '--html', 'explained.html')
     return 0

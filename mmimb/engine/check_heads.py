@@ -52,7 +52,7 @@ def _check_decode(at: HeadPlace) -> None:
     number = next((FIXED[name] for name in at.names if name in FIXED), None)
     if number is not None and (not isinstance(losses, (list, tuple)) or len(losses) != number):
         got = f'a list of {len(losses)}' if isinstance(losses, (list, tuple)) else _type(losses)
-        raise ValueError(f'{place} must be a list of {number} losses for {at.name}, restated in full as tools/scan_dataset.py '
+        raise ValueError(f'{place} must be a list of {number} losses for {at.name}, restated in full as `mmimb scan` '
                          f'prints it, got {got}')
 
 

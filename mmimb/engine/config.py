@@ -15,7 +15,7 @@ from .shipped import config_path, find_shipped_bases
 
 TRAIN_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_KEYS = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-LIST_HINT = ('; a list of heads or of losses cannot be merged: restate it in full, as the config that tools/scan_dataset.py '
+LIST_HINT = ('; a list of heads or of losses cannot be merged: restate it in full, as the config that `mmimb scan` '
              'suggests does')
 OWN_HOOKS = ('mmimb.PlainCheckpointHook', 'mmimb.PreemptionHook', 'mmimb.ClassWeightHook')
 

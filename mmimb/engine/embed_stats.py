@@ -119,7 +119,7 @@ class _Embedder:
             return
         if found != stats.num_images:
             self._warn(f'`stats` {name!r} are of {stats.num_images} images, and train_dataloader.dataset has {found}; scan it '
-                       '(tools/scan_dataset.py) unless you train on a part of them on purpose')
+                       '(`mmimb scan`) unless you train on a part of them on purpose')
 
     def _compare_split(self, stats: ClassStats, source: Any) -> None:
         expected = stats.provenance.get('fingerprint')

@@ -126,13 +126,8 @@ def evaluate(options: TestOptions) -> dict[str, Any]:
     return report
 
 
-def write_json(path: str | Path, data: Any) -> None:
-    """Write ``data`` as strict JSON, whole or not at all. Numbers that are not finite become ``null``."""
-    write_files({Path(path): to_json(data)})
-
-
 def to_json(data: Any) -> bytes:
-    """Return ``data`` as strict JSON."""
+    """Return ``data`` as strict JSON; numbers that are not finite become ``null``."""
     return (json.dumps(_finite(data), indent=2, allow_nan=False) + '\n').encode()
 
 

@@ -44,7 +44,6 @@ class ExplainRun:
         common = {'stats': stats, 'ignore_index': head.ignore_index}
         self.counting, self.anatomy = LongTailIoUMetric(keep_counts=True, **common), AnatomyMetric(**common)
         self.scores = PrecisionRecallMetric(**common) if scores else None
-        self.movable = False
         self.loop.evaluator = Evaluator([m for m in (self.counting, self.anatomy, self.scores) if m is not None])
         self.loop.evaluator.dataset_meta = {'classes': self.classes}
         self.reader = SampleReader(Reader(self.dataset, head.ignore_index))
@@ -62,8 +61,9 @@ class ExplainRun:
         """
         hook.after_load_checkpoint(self.runner, self.runner.load_checkpoint(name, map_location='cpu'))
         _check_trained(name, hook.meta or {}, self.classes)
+        classifier = self._classifier()
         if self.scores is not None:
-            self.scores.to_scores = self._to_scores()
+            self.scores.to_scores = classifier.scores if classifier is not None and classifier.binary else None
         metrics = self.loop.run()
         if self.runner.rank != 0:
             return None
@@ -71,7 +71,7 @@ class ExplainRun:
         if counts is None or anatomy is None or not counts.confusion.any():
             raise ValueError('`--split` must have a labelled pixel, got none')
         curves = None if self.scores is None else self.scores.curves
-        return RunEvidence(name, self.classes, metrics, counts, anatomy, curves, self.movable)
+        return RunEvidence(name, self.classes, metrics, counts, anatomy, curves, classifier is not None)
 
     def add_predictions(self, pictures: dict[int, Picture], images: Iterable[int]) -> None:
         """Add what the model predicts of these images, which are read where they are not in ``pictures`` yet."""
@@ -96,15 +96,12 @@ class ExplainRun:
         name = self.reader.reader.names(position)[0] if listed else str(position)
         return Picture(name, None if image is None else _small(image), _small(label, nearest=True))
 
-    def _to_scores(self) -> Any:
-        """Return what makes scores of the model's ``seg_logits``, None if they are scores already."""
+    def _classifier(self) -> Classifier | None:
+        """Return where decision offsets go in the model; None if they have no place."""
         try:
-            classifier = Classifier(self.runner.model)
+            return Classifier(self.runner.model)
         except ValueError:
-            self.movable = False
             return None
-        self.movable = True
-        return classifier.scores if classifier.binary else None
 
 
 def _classes(dataset: Any, head: Any) -> tuple[str, ...]:

@@ -173,7 +173,12 @@ class _Worker:
             self._record(TRAINED)
         if self.options.test and not tested:
             self.tell(f'{self.title}: testing (log: {self.run.folder / "test.log"})')
-            return self._start('test', self._test_arguments())
+            try:
+                arguments = self._test_arguments()
+            except (ValueError, OSError) as error:  # the other runs go on
+                self.tell(f'{self.title}: failed: {error}')
+                return 1
+            return self._start('test', arguments)
         return 0
 
     def _record(self, state: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .tuning_run import TuneResult
 
 
-HALF_WEIGHTS = 'half-weights'
+HALF_WEIGHTS, AS_IT_IS = 'half-weights', 'none'
 
 
 @dataclass
@@ -87,6 +87,8 @@ def tune_checkpoint(options: TuneOptions) -> TuneResult | None:
     """
     require_stack()
     set_trust(options.trust_checkpoint)
+    if options.start not in (HALF_WEIGHTS, AS_IT_IS):
+        raise ValueError(f'`start` must be {HALF_WEIGHTS!r} or {AS_IT_IS!r}, got {options.start!r}')
     tailed = 'mIoU_tail' in Objective.of(options.objective, tail=(0, )).terms  # refuses others before anything is built
     stats = None if options.stats is None else ClassStats.load(options.stats)
     cfg = tuning_config(options.config, options.split, options.work_dir, options.cfg_options)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import number
@@ -33,7 +34,7 @@ class QueryCrossEntropyLoss(SoftmaxLoss):
         no_object: Weight of queries that match nothing.
         tau: Strength of the logit adjustment (arXiv 2007.07314).
         class_weight: C + 1 numbers, the last for no object, in the place of those from ``stats``. The heads of mmdet read them
-            from the config: a scan's suggestion holds them, and ``tools/train.py`` writes them where they are missing.
+            from the config: a scan's suggestion holds them, and ``mmimb train`` writes them where they are missing.
         scheme: ``dict(type='mmimb.<weight scheme>', ...)`` for the C classes, in the place of both: weights that change in
             training (``DifficultyBalanced``).
         normalize: As for all losses, here ``'weights'`` unless told otherwise.
@@ -101,7 +102,7 @@ class QueryCrossEntropyLoss(SoftmaxLoss):
     def _class_weight(self, logits: Tensor) -> Tensor:
         if self.scheme is not None:
             self.scheme.prepare()
-            weight = torch.cat([self.scheme.weight, self.scheme.weight.new_tensor([self.no_object])])
+            weight = F.pad(self.scheme.weight, (0, 1), value=self.no_object)
         elif self.class_weight is not None:
             self.class_weight.prepare()
             weight = self.class_weight.weight

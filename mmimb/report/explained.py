@@ -16,7 +16,6 @@ from .explain_figures import RUN_COLORS, confusion_cells, frequency_iou_figure, 
 from .svg import GROUP_COLORS
 from .templating import render_page
 
-FEW_ROWS = 30
 PARTS = 4  # of a fate bar
 KINDS = {'worst': 'lowest IoU', 'lost': 'most lost pixels'}
 MATRIX = 30  # classes of a matrix whose cells hold numbers
@@ -83,16 +82,17 @@ def explained_lines(found: Any) -> list[str]:
         lines.append(f'{label}: mIoU {metrics["mIoU"]:.1f}, tail {metrics.get("mIoU_tail", float("nan")):.1f}; of images '
                      f'{scores["mIoU_I"]:.1f}, of the worst 5 % {scores["mIoU_I_q5"]:.1f}; of classes in images '
                      f'{scores["mIoU_C"]:.1f}')
-    for rare in rare_stories(found, names):
+    for rare in rare_stories(found, names, [run.fates() for run in found.runs]):
         lines += ['', f'{rare.name}: {" ".join(rare.sentences)}', *([rare.change] if rare.change else [])]
         lines += [f'  -> {advice.title}: {advice.text}' for advice in rare.advice]
     return [*lines, '', *(f'note: {notice}' for notice in found.notices)]
 
 
-def rare_stories(found: Any, names: Sequence[str], *, figures: bool = False) -> list[RareClass]:
-    """Return what is said of each rare class, the rarest first."""
+def rare_stories(found: Any, names: Sequence[str], fates: Sequence[Sequence[Fate]], *, figures: bool = False
+                 ) -> list[RareClass]:
+    """Return what is said of each rare class, the rarest first, by what became of the classes in each run."""
     runs: tuple[RunEvidence, ...] = found.runs
-    fates, labels = [run.fates() for run in runs], run_names(runs)
+    labels = run_names(runs)
     stories = []
     for c in found.rare:
         first, facts = fates[0][c], found.facts[c]
@@ -123,8 +123,8 @@ def _values(found: Any) -> dict[str, Any]:
     linked = {(choice.class_index, choice.other) for choice in found.choices if choice.kind == 'taken'}
     return {
         'title': found.title, 'split': found.split, 'report': found.report, 'runs': runs, 'run_names': labels, 'names': names,
-        'order': order, 'found': derive(stats), 'facts': found.facts, 'fates': fates, 'few': len(names) <= FEW_ROWS,
-        'image_scores': [run.image_scores() for run in runs], 'rare': rare_stories(found, names, figures=True),
+        'order': order, 'found': derive(stats), 'facts': found.facts, 'fates': fates,
+        'image_scores': [run.image_scores() for run in runs], 'rare': rare_stories(found, names, fates, figures=True),
         'matrices': [confusion_cells(run, order, names, linked if run is runs[0] else set()) for run in runs],
         'numbered': len(names) <= MATRIX, 'shown': _shown(found, names), 'swatches': _swatches(found, names),
         'scatter': frequency_iou_figure(stats, fates, labels, names), 'objects': object_figure(runs, found.rare, names),

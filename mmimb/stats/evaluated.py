@@ -21,7 +21,7 @@ SUFFIX = '.counts.npz'
 class EvaluatedCounts:
     """Pixel counts of an evaluation. Those of image ``i`` are ``indptr[i]:indptr[i + 1]``.
 
-    ``tools/test.py --out metrics.json`` writes them to ``metrics.counts.npz``, an ``.npz`` (no pickles) with the arrays below
+    ``mmimb test --out metrics.json`` writes them to ``metrics.counts.npz``, an ``.npz`` (no pickles) with the arrays below
     under their names; ``per_image`` in the JSON names that file, ``per_image_sha256`` is :func:`mmimb.stats.npz.digest` of its
     arrays. A class of an image has an entry if it is labelled or predicted there; ignored pixels are in no count. The sums over
     the images are the diagonal, the row sums and the column sums of the confusion matrix. Images are in the order in which the
@@ -98,16 +98,16 @@ class EvaluatedCounts:
 
     @classmethod
     def load(cls, report: str | Path) -> EvaluatedCounts:
-        """Read the counts that a JSON of ``tools/test.py --out`` names.
+        """Read the counts that a JSON of ``mmimb test --out`` names.
 
         Raises:
             FileNotFoundError: One of the two files is not there.
             ValueError: One of them is no such file, was cut or changed, or they are not of the same evaluation.
         """
         report = Path(report)
-        data = read_object(report, 'report', 'tools/test.py --out')
+        data = read_object(report, 'report', '`mmimb test --out`')
         if not isinstance(data.get('per_image'), str):
-            raise ValueError(f'`report` must be a result of tools/test.py --out that names `per_image`, got {str(report)!r}')
+            raise ValueError(f'`report` must be a result of `mmimb test --out` that names `per_image`, got {str(report)!r}')
         path = report.parent / Path(data['per_image']).name
         if not path.is_file():
             raise FileNotFoundError(f'`per_image` of {str(report)!r} must be a file beside it, got {path.name!r} '

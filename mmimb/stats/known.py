@@ -27,7 +27,7 @@ def known_path(source: Any) -> Path | None:
     if not isinstance(source, (str, Path)) or not name.startswith(PREFIX):
         return None
     if name not in known_names():
-        raise ValueError(f'`stats` must be one of {", ".join(known_names())} or the path of a report of tools/scan_dataset.py, '
+        raise ValueError(f'`stats` must be one of {", ".join(known_names())} or the path of a report of `mmimb scan`, '
                          f'got {name!r}')
     return FOLDER / f'{name.removeprefix(PREFIX)}.json'
 
@@ -35,5 +35,5 @@ def known_path(source: Any) -> Path | None:
 def refuse_published(source: Any) -> None:
     """Raise a ``ValueError`` if ``source`` names published counts: for what needs the counts of every image."""
     if known_path(source) is not None:
-        raise ValueError('`stats` must be the path of a report of tools/scan_dataset.py for this use, which needs the counts '
+        raise ValueError('`stats` must be the path of a report of `mmimb scan` for this use, which needs the counts '
                          f'of every image, got the published counts {str(source)!r}, which are sums')

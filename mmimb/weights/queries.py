@@ -21,7 +21,7 @@ def image_counts(source: Any) -> Tensor:
     stats = ClassStats.load(source)
     if stats.images is None:
         raise ValueError('`stats` must hold `images` for a loss on queries (a class has one query per image that holds it; '
-                         'tools/scan_dataset.py counts them), got pixel counts alone')
+                         '`mmimb scan` counts them), got pixel counts alone')
     if stats.images == stats.pixels:
         raise ValueError('`stats` must hold numbers of images in `images` for a loss on queries, got the pixel counts '
                          f'{list(stats.images[:3])}{" ..." if stats.num_classes > 3 else ""}')

@@ -13,7 +13,7 @@ from ...functional.sampled import upsample_at
 from ...heads import classifies_queries, prediction_loss
 from .meter import DifficultyMeter
 from .source import Source
-from .watched import watch_iterations, watch_queries
+from .watched import every, watch_iterations, watch_queries
 
 
 class TrainingSource(Source):
@@ -74,8 +74,7 @@ def watch_training(loss: nn.Module, head: Any, meter: DifficultyMeter, *, stride
         if not (module.training and torch.is_grad_enabled()) or len(args) < 2:  # mmseg's heads give both by position
             return
         logits, label = args[0].detach(), args[1]
-        small = min(label.shape[1:]) <= stride // 2
-        part = slice(None) if small else slice(stride // 2, None, stride)
+        part = every(label.shape[1:], stride)
         where = (part, ) * (label.ndim - 1)  # rows and columns, or points
         if logits.shape[2:] == label.shape[1:]:
             logits = logits[(slice(None), slice(None), *where)]

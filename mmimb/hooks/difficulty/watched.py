@@ -48,7 +48,7 @@ def watch_queries(head: Any, meter: DifficultyMeter, *, stride: int) -> WatchedH
     """
     def count(scores: Sequence[Tensor], masks: Sequence[Tensor], instances: Sequence[Any], *rest: Any) -> None:
         for score, mask, truth in zip(scores[-1], masks[-1], instances, strict=True):
-            part = _part(truth.masks.shape[1:], stride)
+            part = every(truth.masks.shape[1:], stride)
             inside = truth.masks[:, part, part].bool()
             label = torch.full(inside.shape[1:], head.ignore_index, dtype=torch.long, device=inside.device)
             if len(inside):
@@ -63,14 +63,14 @@ def watch_queries(head: Any, meter: DifficultyMeter, *, stride: int) -> WatchedH
 def watch_iterations(head: Any, meter: DifficultyMeter, *, stride: int) -> WatchedHead:
     """Count every ``stride``-th row and column of the last iteration of K-Net, whose losses see all of them; as above."""
     def count(scores: Sequence[Tensor], samples: Sequence[Any], *rest: Any) -> None:
-        label = head.kernel_generate_head._stack_batch_gt(samples).squeeze(1)
-        part = _part(label.shape[1:], stride)
-        logits = upsample_at(scores[-1], label.shape[1:], part, part, bool(head.align_corners))
-        meter.add(logits.argmax(1), label[:, part, part], head.ignore_index)
+        truths = [sample.gt_sem_seg.data[0] for sample in samples]
+        part = every(truths[0].shape, stride)
+        logits = upsample_at(scores[-1], truths[0].shape, part, part, bool(head.align_corners))
+        meter.add(logits.argmax(1), torch.stack([truth[part, part] for truth in truths]), head.ignore_index)
 
     return WatchedHead(head, count)
 
 
-def _part(size: Sequence[int], stride: int) -> slice:
-    """Return every ``stride``-th position of an image; all where it has too few."""
+def every(size: Sequence[int], stride: int) -> slice:
+    """Return every ``stride``-th position along the sides of an image; all where one of them has too few."""
     return slice(None) if min(size) <= stride // 2 else slice(stride // 2, None, stride)
