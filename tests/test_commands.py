@@ -140,3 +140,11 @@ def test_the_doctor_says_what_to_mend_first(monkeypatch, capsys) -> None:
         assert capsys.readouterr().out.splitlines()[-len(lines):] == lines
         main(['doctor', '--json', *config])
         json.loads(capsys.readouterr().out)
+
+
+def test_the_next_command_has_the_overrides_of_this_one(tmp_path, capsys) -> None:
+    from mmimb.commands.train import say_next
+    say_next('c.py', tmp_path, True, ['data_root=x y'])
+    assert capsys.readouterr().out.endswith("tuned.pth --cfg-options 'data_root=x y'\n")
+    say_next('c.py', tmp_path)
+    assert '--cfg-options' not in capsys.readouterr().out

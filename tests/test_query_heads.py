@@ -12,7 +12,8 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine import Config
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 from support.tiny_run import CLASSES, make_config, make_dataset, make_report
 from support.zoo import FAMILIES, shrunk
 from torch import nn
@@ -140,14 +141,13 @@ def test_the_last_semantic_map_is_counted(stride) -> None:
 def test_the_last_iteration_of_k_net_is_counted() -> None:
     """Its losses are given every stage."""
     head = nn.Module()
-    head.kernel_generate_head = nn.Module()
-    head.kernel_generate_head._stack_batch_gt = lambda samples: torch.zeros(2, 1, 4, 4, dtype=torch.long)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 4, 4, dtype=torch.long))) for _ in range(2)]
     head.align_corners, head.ignore_index, head.loss_by_feat = False, 255, lambda *args: {}
     wrong, right = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
     wrong[:, 1], right[:, 0] = 1, 1
     meter = DifficultyMeter(3, 0.9)
     watch_iterations(head.train(), meter, stride=1)
-    head.loss_by_feat([wrong, wrong, right], [])
+    head.loss_by_feat([wrong, wrong, right], samples)
     assert meter.counts[:, 0].tolist() == [32, 32, 32]
 
 

@@ -67,8 +67,8 @@ class ScoreCurves:
         """
         right, predicted = self.above(c)
         score = 2 * right / np.maximum(right[0] + predicted, 1)
-        order = sorted(range(1, len(score) - 1), key=lambda at: (-score[at], abs(offsets()[at])))
-        return self._operating(c, order[0])
+        order = np.lexsort((np.abs(offsets()[1:-1]), -score[1:-1]))
+        return self._operating(c, 1 + int(order[0]))
 
     def _operating(self, c: int, at: int) -> Operating:
         right, predicted = (part[at] for part in self.above(c))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 
-from .next_line import print_next
+from .next_line import overrides, print_next
 from .run_options import add_run_options
 
 
@@ -37,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
     if options.html is not None:
         write_files({Path(options.html): render_explanation(found)})
     print(*explained_lines(found), sep='\n')
+    given = overrides(args.cfg_options)
     if options.html is not None:
         print(f'wrote {options.html}')
         if found.runs[0].movable:
-            print_next('mmimb', 'tune', args.config, args.checkpoint, '--out', 'tuned.pth', note='unless it is tuned')
+            print_next('mmimb', 'tune', args.config, args.checkpoint, '--out', 'tuned.pth', *given, note='unless it is tuned')
         else:
-            print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json')
+            print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json', *given)
     else:
-        print_next('mmimb', 'explain', args.config, args.checkpoint, '--html', 'explained.html')
+        print_next('mmimb', 'explain', args.config, args.checkpoint, '--html', 'explained.html', *given)
     return 0

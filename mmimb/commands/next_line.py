@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.errors import process_number
@@ -17,6 +18,11 @@ def print_next(*words: str, note: str = '') -> None:
 def print_first(text: str) -> None:
     """Print what is to be mended before anything else."""
     print(f'fix first: {printable(text)}', flush=True)
+
+
+def overrides(given: Sequence[str] | None) -> list[str]:
+    """Return the words that give another command the overrides of the config that this one was given."""
+    return ['--cfg-options', *given] if given else []
 
 
 def short(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..printable import printable
-from .next_line import print_first, print_next
+from .next_line import overrides, print_first, print_next
 
 EXIT_FINDINGS = 3
 STATUSES = ('exit status: 0 written; 2 bad config, arguments or layout; 3 written, and something was found (one line for each '
@@ -104,16 +104,17 @@ def write_outputs(part: Any, out: Path, args: argparse.Namespace, scheme: tuple[
 
 def say_next(source: Any, errors: list[str], args: argparse.Namespace) -> None:
     """Say what to mend before another scan, else how to train."""
-    child = getattr(args, 'write_config', None)
+    child, given = getattr(args, 'write_config', None), overrides(getattr(args, 'cfg_options', None))
     if errors:
         print_first(errors[0] + (f', and {len(errors) - 1} more kinds' if len(errors) > 1 else ''))
-        again = {'--out': getattr(args, 'out', None), '--write-config': child}
+        split = getattr(args, 'split', 'train')
+        again = {'--split': split if split != 'train' else None, '--out': getattr(args, 'out', None), '--write-config': child}
         options = [word for name, value in again.items() if value for word in (name, value)]
-        print_next('mmimb', 'scan', getattr(args, 'config', 'CONFIG'), *options)
+        print_next('mmimb', 'scan', getattr(args, 'config', 'CONFIG'), *options, *given)
     elif source.suggestion is not None and not source.suggestion.config:
-        print_next('mmimb', 'train', args.config, note='no other loss is suggested')
+        print_next('mmimb', 'train', args.config, *given, note='no other loss is suggested')
     elif source.suggestion is not None:
         command = shlex.split(source.suggestion.commands[0])
         print_next(*command, note='' if child else 'the config above, saved under that name; --write-config FILE.py does it')
     elif hasattr(args, 'config'):
-        print_next('mmimb', 'scan', args.config, note='the training split: losses and metrics read its counts')
+        print_next('mmimb', 'scan', args.config, *given, note='the training split: losses and metrics read its counts')

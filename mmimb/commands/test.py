@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .next_line import is_main_process, print_next
+from .next_line import is_main_process, overrides, print_next
 from .run_options import add_run_options
 
 
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     if not is_main_process():
         return 0
     if args.out is None:
-        print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json', note='a file that can be compared')
+        print_next('mmimb', 'test', args.config, args.checkpoint, '--out', 'metrics.json', *overrides(args.cfg_options),
+                   note='a file that can be compared')
     else:
         print_next('mmimb', 'compare', 'BASELINE=OTHER.json', f'{Path(args.config).stem}={args.out}')
     return 0

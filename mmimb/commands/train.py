@@ -9,10 +9,11 @@ goes on with what was interrupted; started twice, the two share the runs. `mmimb
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..loss_places import tunable
-from .next_line import is_main_process, print_next, short
+from .next_line import is_main_process, overrides, print_next, short
 from .run_options import add_run_options
 
 ONLY_SEEDS = {'test': False, 'processes': 1, 'slurm_array': False}
@@ -51,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.training import TrainOptions, train
     runner = train(TrainOptions(config=configs[0], **options))
     if is_main_process():
-        say_next(configs[0], Path(runner.work_dir), tunable(runner.cfg.get('model')))
+        say_next(configs[0], Path(runner.work_dir), tunable(runner.cfg.get('model')), args.cfg_options)
     return 0
 
 
-def say_next(config: str, work_dir: Path, has_offsets: bool = True) -> None:
+def say_next(config: str, work_dir: Path, has_offsets: bool = True, cfg_options: Sequence[str] | None = None) -> None:
     """Say how the decision of the trained model is tuned, or how it is tested where offsets have no place in it."""
     try:
         checkpoint = (work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip()
     except OSError:  # a config may save none
         checkpoint = 'CHECKPOINT'
     step, out = ('tune', 'tuned.pth') if has_offsets else ('test', 'metrics.json')
-    print_next('mmimb', step, config, short(checkpoint), '--out', short(work_dir / out))
+    print_next('mmimb', step, config, short(checkpoint), '--out', short(work_dir / out), *overrides(cfg_options))
 
 
 def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bool, test: bool, processes: int) -> int:

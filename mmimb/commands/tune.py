@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .next_line import print_next
+from .next_line import overrides, print_next
 from .run_options import add_run_options
 
 
@@ -49,4 +49,5 @@ def run(args: argparse.Namespace) -> int:
 
 def say_next(args: argparse.Namespace) -> None:
     """Say how the tuned model is tested."""
-    print_next('mmimb', 'test', args.config, args.out, '--out', str(Path(args.out).with_suffix('.json')))
+    print_next('mmimb', 'test', args.config, args.out, '--out', str(Path(args.out).with_suffix('.json')),
+               *overrides(args.cfg_options))

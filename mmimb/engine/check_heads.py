@@ -51,21 +51,20 @@ def _check_decode(at: HeadPlace) -> None:
                          f'{_type(losses)}')
     number = next((FIXED[name] for name in at.names if name in FIXED), None)
     if number is not None and (not isinstance(losses, (list, tuple)) or len(losses) != number):
-        got = f'a list of {len(losses)}' if isinstance(losses, (list, tuple)) else _type(losses)
         raise ValueError(f'{place} must be a list of {number} losses for {at.name}, restated in full as `mmimb scan` '
-                         f'prints it, got {got}')
+                         f'prints it, got {_type(losses)}')
 
 
 def _check_kind(one: LossPlace) -> None:
     kind = _type(one.loss)
     if not kind.startswith("'mmimb."):
         return
-    if (kind == repr(QUERY_LOSS)) != (one.learns == QUERIES):
-        rule = QUERY_LOSS if one.learns == QUERIES else f'a loss on pixels for {one.at.name}'
-        raise ValueError(f'`{one.place}` must be {rule}, got {kind}')
     if one.learns == OTHER and one.reason in NOT_OURS:
         raise ValueError(f'`{one.place}` must be a loss that {one.at.name} can learn from ({one.reason}; class weights have no '
                          f'meaning there: keep the loss of the base), got {kind}')
+    if (kind == repr(QUERY_LOSS)) != (one.learns == QUERIES):
+        rule = QUERY_LOSS if one.learns == QUERIES else f'a loss on pixels for {one.at.name}'
+        raise ValueError(f'`{one.place}` must be {rule}, got {kind}')
 
 
 def _check_weights(one: LossPlace) -> None:
