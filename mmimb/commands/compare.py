@@ -65,7 +65,10 @@ def say_next(args: argparse.Namespace, seeds: int) -> None:
         print_next('mmimb', 'train', 'CONFIG', 'OTHER_CONFIG', '--seeds', f'0-{ENOUGH - 1}', '--test',
                    note=f'{seeds} seed{"s" * (seeds > 1)} so far; between seeds, rare classes differ by points')
     elif not (args.latex or args.markdown):
-        print_next('mmimb', 'compare', *args.runs, '--markdown', 'comparison.md', '--latex', 'comparison.tex')
+        shown = {'--base': args.base, '--groups': args.groups, '--blocks': args.blocks}
+        given = [str(word) for name, value in shown.items() if value is not None for word in (name, value)]
+        print_next('mmimb', 'compare', *args.runs, *given, *(['--val'] if args.val else []), '--markdown', 'comparison.md',
+                   '--latex', 'comparison.tex')
 
 
 def _files(args: argparse.Namespace, runs: Any, found: Any, grids: Any, sentences: list[str]) -> dict[Path, bytes]:

@@ -1,7 +1,8 @@
 """Where errors lie: near the edges of classes or not, in objects of which size, and which image shows each confusion best."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,17 +40,6 @@ class AnatomyMetric(LongTailIoUMetric):
         """Return no keys."""
         return []
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count the images of a batch, and remember the ones with the largest confusions."""
-        for sample in data_samples:
-            position = self._images
-            super().process(data_batch, [sample])
-            pred, label = self._maps(sample)
-            confusion = confusion_matrix(pred, label, self._rows, self.ignore_index).cpu().numpy()
-            largest, where = self._confusions or (np.zeros_like(confusion), np.full_like(confusion, -1))
-            more = confusion > largest
-            self._confusions = np.where(more, confusion, largest), np.where(more, position, where)
-
     def evaluate(self, size: int) -> dict[str, float]:
         """Add up the ranks; ``anatomy`` is there on the main one afterwards."""
         nothing = np.zeros((self._rows, self._rows), np.int64)
@@ -62,7 +52,7 @@ class AnatomyMetric(LongTailIoUMetric):
         first = parts[0].argmax(0)[None]
         best, image = (np.take_along_axis(part, first, 0)[0] for part in parts)
         if self.anatomy is not None:
-            self.anatomy = Anatomy(self.anatomy.near, self.anatomy.objects, best, image)
+            self.anatomy = replace(self.anatomy, largest=best, image=image)
         return scores
 
     def _nothing(self) -> Tensor:
@@ -71,9 +61,16 @@ class AnatomyMetric(LongTailIoUMetric):
     def _confusion(self, sample: Mapping[str, Any]) -> Tensor:
         """Return the confusion matrix near edges and the objects, in one row."""
         pred, label = (part.long() for part in self._maps(sample))
+        self._remember(confusion_matrix(pred, label, self._rows, self.ignore_index).cpu().numpy())
         valid = label != self.ignore_index
         width = max(LEAST, band_width(label.shape[0], label.shape[1], NEAR))
         near = boundary_band(label, valid, width, outside=False)
         edges = confusion_matrix(pred, label.masked_fill(~near, self.ignore_index), self._rows, self.ignore_index)
         objects = object_counts(pred.cpu().numpy(), label.masked_fill(~valid, -1).cpu().numpy(), self._rows)
         return torch.cat([edges.flatten(), torch.from_numpy(objects).flatten().to(edges.device)])
+
+    def _remember(self, confusion: np.ndarray) -> None:
+        """Take an image as the one of each pair of classes whose confusion is larger than in all before."""
+        largest, where = self._confusions or (np.zeros_like(confusion), np.full_like(confusion, -1))
+        more = confusion > largest
+        self._confusions = np.where(more, confusion, largest), np.where(more, self._images, where)
