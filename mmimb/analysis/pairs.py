@@ -14,6 +14,7 @@ from .result import OF_CLASS
 from .runs import Run
 
 NOTHING = Interval(math.nan, math.nan, math.nan)
+SEEDS, IMAGES = 'over seeds', 'over images'
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Comparison:
     def over_images(self, key: str) -> Interval:
         """Return the interval over the images, around the difference of the scores themselves."""
         return self.images.get(key, NOTHING)._replace(mean=self.gain(key).mean)
+
+    def told(self, key: str) -> tuple[Interval, str]:
+        """Return the difference with its interval over the seeds, else over the images, and which of them it is."""
+        gain = self.gain(key)
+        return (self.over_images(key), IMAGES) if math.isnan(gain.low) else (gain, SEEDS)
 
     def side(self, key: str) -> int:
         """Return 1 (better) or -1 (worse) where all intervals that can be told agree on it, else 0.

@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .paired import Interval
 from .pairs import Comparison
 from .runs import Run, class_order, group_names
-from .tables import IMAGES, SEEDS
 
 PER_ROW = 50
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442', '#555555')  # told apart by all eyes
@@ -92,7 +90,7 @@ def _draw_differences(ax: Any, runs: Sequence[Run], found: Sequence[Comparison],
     for i, comparison in enumerate(found):
         color = COLORS[[run.name for run in runs].index(comparison.run.name) % len(COLORS)]
         for c, name in enumerate(names):
-            interval, source = _interval(comparison, f'IoU.{name}')
+            interval, source = comparison.told(f'IoU.{name}')
             x = c + (i - (len(found) - 1) / 2) * 0.8 / len(found)
             if not math.isnan(interval.low):
                 over.append(source)
@@ -109,15 +107,9 @@ def _draw_differences(ax: Any, runs: Sequence[Run], found: Sequence[Comparison],
     ax.spines[['top', 'right']].set_visible(False)
 
 
-def _interval(comparison: Comparison, key: str) -> tuple[Interval, str]:
-    """Return the difference with its interval over the seeds, else over the images, and which it is."""
-    gain = comparison.gain(key)
-    return (comparison.over_images(key), IMAGES) if math.isnan(gain.low) else (gain, SEEDS)
-
-
 def _limits(found: Sequence[Comparison], names: Sequence[str]) -> tuple[float, float]:
     """Return the ends of the axis of the differences: 0, all points, and their intervals unless these dwarf them."""
-    gains = [_interval(comparison, f'IoU.{c}')[0] for comparison in found for c in names]
+    gains = [comparison.told(f'IoU.{c}')[0] for comparison in found for c in names]
     most = 3 * max((abs(gain.mean) for gain in gains if not math.isnan(gain.mean)), default=1)
     values = [max(-most, min(most, value)) for gain in gains for value in gain if not math.isnan(value)]
     low, high = min([-1.0, *values]), max([1.0, *values])

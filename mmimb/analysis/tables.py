@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from .grid import Cell, Grid
 from .paired import Interval
-from .pairs import Comparison
+from .pairs import IMAGES, SEEDS, Comparison
 from .result import OF_CLASS, OVERALL
 from .runs import Run, class_order, group_names
 
 EQUAL = 0.005  # percent points: scores come with two decimals
-SEEDS, IMAGES = 'over seeds', 'over images'
 NAMES = {'mAcc': 'mean recall', 'mPrecision': 'mean precision', 'aAcc': 'pixel accuracy', 'mAcc_tail': 'recall of the tail',
          'mPrecision_tail': 'precision of the tail'}
 
@@ -88,10 +87,9 @@ def sign(value: float) -> int:
 
 def difference_cell(comparison: Comparison, key: str) -> Cell:
     """Return ``+1.20 (-0.30 to +2.70)``: over the seeds, or over the images where only these have an interval."""
-    gain, side = comparison.gain(key), comparison.side(key)
-    interval = gain if not math.isnan(gain.low) else comparison.over_images(key)
-    text = signed(gain.mean) + (f' ({bounds(interval)})' if bounds(interval) and not math.isnan(gain.mean) else '')
-    return Cell(text, sign(gain.mean), side != 0)
+    gain, _ = comparison.told(key)
+    text = signed(gain.mean) + (f' ({bounds(gain)})' if bounds(gain) and not math.isnan(gain.mean) else '')
+    return Cell(text, sign(gain.mean), comparison.side(key) != 0)
 
 
 def interval_source(found: Sequence[Comparison]) -> str:
