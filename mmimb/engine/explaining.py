@@ -150,7 +150,6 @@ def explain_checkpoint(options: ExplainOptions) -> Explanation | None:
         inspect_checkpoint(name, trust=options.trust_checkpoint)
     cfg.load_from, cfg.resume = None, False
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
-    cfg.load_from = names[0]
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
     notices = prepare_launch(cfg, options.launcher)
     runner = build_test_runner(cfg)
