@@ -224,6 +224,13 @@ def test_the_page_has_the_counts_of_the_predictions(tiny, explained):
     assert 'iter_4.pth: IoU' in explained.output
 
 
+def test_images_of_the_training_are_told(explained):
+    words = '8 of 8 images of --split val are those of the train split: a model is surer of them than of new ones'
+    assert f'note: {words}\n' in explained.output
+    assert words in explained.html.decode()
+    assert 'of the test split' not in explained.output, 'explaining makes no score too good'
+
+
 def test_the_page_loads_nothing_and_runs_only_its_own_script(explained):
     html = explained.html.decode()
     page = Page(explained.html)

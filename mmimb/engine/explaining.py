@@ -22,7 +22,7 @@ from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pic
 from .evaluation import build_test_runner
 from .fit import fit_hook
 from .launch import leave_group, prepare_launch
-from .tuning_split import tuning_config
+from .tuning_split import overlaps, tuning_config
 
 RARE = 6  # classes that are looked at
 IMAGES = 2  # of a class, by each way of choosing them
@@ -151,7 +151,7 @@ def explain_checkpoint(options: ExplainOptions) -> Explanation | None:
     cfg.load_from, cfg.resume = None, False
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
+    notices = overlaps(cfg, options.split, ['train']) + prepare_launch(cfg, options.launcher)
     runner = build_test_runner(cfg)
     runner.call_hook('before_run')
     rare = tuple(rarest(stats, RARE))
