@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..stack import MMDET_HINT, name_installed_packages, require_stack
+from ..stack import MMDET_HINT, OF_MMDET, name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import has_accelerator
@@ -45,7 +45,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
         if isinstance(error, ImportError):
             kind, text = 'import: ', _first_error(error)  # mmengine tells the whole path instead
         if 'mmdet' in str(text) and isinstance(error, ImportError):
-            text = f'{text}; Mask2FormerHead and MaskFormerHead need it: {MMDET_HINT}, or take IterativeDecodeHead'
+            text = f'{text}; {" and ".join(OF_MMDET)} need it: {MMDET_HINT}, or take IterativeDecodeHead'
         advice = LIST_HINT if isinstance(error, TypeError) and '_delete_' in str(error) and 'list' in str(error) else ''
         raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text}){advice}') from error
     if overrides:
