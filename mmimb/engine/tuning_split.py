@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..scan import build_split
-from ..scan.sources import leaves
+from ..scan.sources import dataset_classes, leaves
 from .config import check_datasets, read_config, set_work_dir
 
 SPLITS = ('val', 'test')
@@ -74,6 +74,18 @@ def overlaps(cfg: Any, split: str, others: Iterable[str] = tuple(OTHERS)) -> lis
         if common := len(images & other):
             notices.append(f'{common} of {len(images)} images of --split {split} are those of the {name} split: {HARM[name]}')
     return notices
+
+
+def fitting_classes(dataset: Any, number: int) -> tuple[str, ...]:
+    """Return the class names of the split, or numbers where it has no names.
+
+    Raises:
+        ValueError: Their number is not that of the model.
+    """
+    classes = dataset_classes(dataset) or tuple(map(str, range(number)))
+    if len(classes) != number:
+        raise ValueError(f'`--split` must have the {number} classes of the model, got {len(classes)}')
+    return classes
 
 
 def _images(dataset: Any) -> set[str]:
