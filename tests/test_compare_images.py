@@ -137,6 +137,15 @@ def test_one_seed_has_an_interval_over_images_and_proves_nothing(tmp_path):
     assert not [row for row in rows if '**' in row], 'bold is what has a verdict'
 
 
+def test_a_title_says_which_intervals_its_table_has(tmp_path):
+    """Each class is labelled in one image, so that none has an interval; their mean has one."""
+    base, run = (confusion_of(rate, seed) * (np.arange(IMAGES)[:, None, None] == np.array([1, 2, 4])[:, None])
+                 for seed, rate in enumerate((0.5, 0.8)))
+    runs = load([f'{name}={write_test(tmp_path / f"{name}.json", c)}' for name, c in (('ce', base), ('if', run))]).runs
+    titles = [grid.title.partition('; in brackets ')[2] for grid in tables(runs, compare_runs(runs))]
+    assert titles == ['95 % intervals over images', '', '', '']
+
+
 def test_images_that_belong_together_are_drawn_together(tmp_path):
     specs = [f'ce={write_test(tmp_path / "ce.json", confusion_of(0.5, 0))}',
              f'if={write_test(tmp_path / "if.json", confusion_of(0.8, 1))}']
