@@ -122,15 +122,6 @@ def run_tool(name: str, *arguments: str) -> None:
     assert not status, f'{name} ended with {status!r}'
 
 
-@pytest.fixture(scope='module', autouse=True)
-def unformatted() -> Iterator[None]:
-    """Configs are written as they are: yapf takes nine tenths of such a training, and nobody reads these."""
-    with pytest.MonkeyPatch.context() as patch:
-        for place in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):  # where onedl and openmmlab take it from
-            patch.setattr(f'{place}.FormatCode', lambda text, **_: (text, False), raising=False)
-        yield
-
-
 @pytest.fixture(scope='module')
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory in which every dataset lies where the configs say, with scanned statistics."""

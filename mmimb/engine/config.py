@@ -39,6 +39,7 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
+        vars(cfg)['_format_python_code'] = False  # fromfile() has an argument for it, which most configs do not get
     except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
