@@ -18,6 +18,7 @@ from mmengine import Config, visualization
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from support.trees import TREES
+from support.zoo import ZOO
 
 from mmimb.engine.config import OWN_HOOKS, add_own_hooks
 from mmimb.stats import known_names
@@ -38,7 +39,6 @@ SHALLOW = {
     'MixVisionTransformer': {'num_layers': [1, 1, 1, 1]}, 'SwinTransformer': {'depths': [1, 1, 1, 1]},
     'MSCAN': {'depths': [1, 1, 1, 1]}}
 WIDE = ('PSPHead', 'UPerHead', 'DepthwiseSeparableASPPHead')  # heads of 512 channels: 32 do
-ZOO = ('ade20k', 'cityscapes', 'coco_stuff164k', 'pascal_context')
 # Of the zoo, every run trains these; --zoo trains all (.ci/run does).
 EVERY_RUN = tuple(f'{name}_ce-root' for name in (
     'fcn_hr18_4xb2-80k_cityscapes-512x1024', 'ocrnet_hr18_4xb2-80k_cityscapes-512x1024',
