@@ -141,7 +141,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen | None
     while not condition():
         assert process is None or process.poll() is None, f'it ended before, with status {process.returncode}'
         assert time.monotonic() < end, f'not within {timeout} s'
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 def same_weights(first: Path, second: Path) -> bool:
