@@ -63,7 +63,7 @@ def test_paths_become_counts_and_the_dump_works_without_the_files(config, tmp_pa
 
 
 def test_the_text_of_a_config_is_not_formatted(config, monkeypatch):
-    """With the statistics of many classes in it, yapf takes a second and more, and every checkpoint holds the text."""
+    """With the statistics of many classes in it, yapf takes about a second, and every checkpoint holds the text."""
     cfg = read(config)
     embed_stats(cfg)
     for place in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):  # where onedl and openmmlab take it from
