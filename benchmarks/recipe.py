@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE / 'study'), str(HERE), str(ROOT)]
 
 import numpy as np
 from store import read_rows
-from tables import NAMES, REFERENCE, summarise
+from tables import NAMES, REFERENCE, Way, read_bootstrap, summarise
 
 from mmimb.analysis.paired import over_seeds
 from mmimb.stats import ClassStats
@@ -61,7 +61,7 @@ def main() -> int:
                 for name in NAMES}
     content = {'arm': RECIPE[0], 'datasets': datasets}
     EVIDENCE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-    boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
+    boot = read_bootstrap(args.results)
     for path, ways in PLACES.items():
         text = table(rows, boot, ways)
         old = path.read_text(encoding='utf-8')
@@ -105,7 +105,7 @@ def evidence(rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[tuple[str, str, str], Row],
+def table(rows: Mapping[str, Sequence[Row]], boot: Mapping[Way, Row],
           ways: Sequence[tuple[str, str]] = tuple(WAYS)) -> str:
     """Return a table: ways by datasets, cross-entropy in percent, the others as differences from it."""
     lines = {name: {(x['arm'], x['decision']): x for x in summarise(rows[name], 'test', boot)} for name in NAMES}

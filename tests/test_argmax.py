@@ -12,7 +12,7 @@ from support.largest import Largest
 from support.upsampling import SIZES, blend
 from torch import Tensor
 
-from mmimb.functional import argmax
+from mmimb.functional import argmax, first_largest
 from mmimb.functional.argmax import resized_argmax
 from mmimb.functional.resizing import Resizing
 
@@ -267,3 +267,17 @@ def test_no_host_sync_off_the_cpu() -> None:
         winner = resized_argmax(logits, Resizing((32, 40), then=(30, 30)))
         assert winner.shape == (2, 30, 30)
         assert winner.device.type == logits.device.type
+
+
+@pytest.mark.parametrize('size', [(2, 1, 3), (3, 7, 50), (2, 19, 9, 8), (2, 5, 4, 3, 2), (0, 4, 3)])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_first_largest_channel_is_argmax_with_ties_and_infinite_scores(size: tuple[int, ...], dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(-2, 3, size, generator=generator).to(dtype)  # many ties
+    scores = torch.where(torch.rand(size, generator=generator) < 0.2, -torch.inf, scores).requires_grad_()
+    views = (scores, scores.movedim(1, -1).contiguous().movedim(-1, 1))  # the second: channels last
+    assert all(torch.equal(first_largest(view), scores.argmax(1)) for view in views)
+
+
+def test_the_first_largest_channel_of_a_nan_is_a_valid_one() -> None:
+    assert first_largest(torch.tensor([[[1.0], [math.nan]]])).tolist() == [[0]]

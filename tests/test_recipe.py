@@ -64,12 +64,12 @@ def test_the_table_of_the_readme_has_these_figures() -> None:
 
 def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     """From a copy of two seeds: their means, an interval, and what the scanner says of it."""
-    lines = ['stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
+    lines = ['regime,stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
     for seed, (ce, recipe) in enumerate([(50, 53), (51, 52)]):
-        lines += [f'confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
-                  f'confirm,ce-if0.5,tuned-mIoU,{seed},camvid,9,{recipe},14,1,1']
-    lines += ['confirm,ce-if0.5,argmax,0,camvid,9,49,11,1,1']
-    (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'screen,ce,argmax,7,camvid,9,,,,']) + '\n')
+        lines += [f'frozen,confirm,ce,argmax,{seed},camvid,9,{ce},10,1,1',
+                  f'frozen,confirm,ce-if0.5,tuned-mIoU,{seed},camvid,9,{recipe},14,1,1']
+    lines += ['frozen,confirm,ce-if0.5,argmax,0,camvid,9,49,11,1,1']
+    (tmp_path / 'frozen_camvid.csv').write_text('\n'.join([*lines, 'frozen,screen,ce,argmax,7,camvid,9,,,,']) + '\n')
     code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
             'rows = {name: recipe.test_rows(Path(sys.argv[1]), name) for name in recipe.NAMES}\n'
             'trained = [row for row in rows["camvid"] if row["decision"] == "argmax"]\n'

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from test_compare_images import CLASSES as COMPARED
+from test_compare_images import confusion_of, scores_of, write_test
 
 STUDY = ROOT / 'benchmarks/study'
 sys.path[:0] = [str(STUDY), str(STUDY.parent)]
 
+import bootstrap
+import collect_scratch
 import features as study_features
 import frozen
 import run as study_run
@@ -265,9 +269,10 @@ def test_tables(tmp_path, monkeypatch, capsys) -> None:
             store.append_row(results / 'frozen_camvid.csv', store.result_row(job, 'argmax', {'train_seconds': '40'},
                                                                              ['a', 'b'], found))
     with (results / 'bootstrap.csv').open('w') as file:
-        writer = csv.DictWriter(file, ['dataset', 'arm', 'decision', 'mIoU_low', 'mIoU_high', 'tail_low', 'tail_high'])
+        writer = csv.DictWriter(file, ['regime', 'dataset', 'arm', 'decision',
+                                       'mIoU_low', 'mIoU_high', 'tail_low', 'tail_high'])
         writer.writeheader()
-        writer.writerow(dict(zip(writer.fieldnames, ['camvid', 'ce-if0.5', 'argmax', 1, 9, -1, 9], strict=True)))
+        writer.writerow(dict(zip(writer.fieldnames, ['frozen', 'camvid', 'ce-if0.5', 'argmax', 1, 9, -1, 9], strict=True)))
     doc = tmp_path / 'doc.md'
     doc.write_text('before <!-- study:begin --> old <!-- study:end --> after')
     monkeypatch.setattr(sys, 'argv', ['tables.py', '--results', str(results), '--doc', str(doc)])
@@ -288,3 +293,48 @@ def test_tables(tmp_path, monkeypatch, capsys) -> None:
 def test_a_share_of_the_prior() -> None:
     found = tune.prior_offsets([90, 10, 0], 0.5)
     assert found == pytest.approx([0.5 * np.log(0.9), 0.5 * np.log(0.1), 0.5 * np.log(0.1)])
+
+
+def test_runs_from_scratch_get_lines_and_intervals(tmp_path, monkeypatch):
+    """Two seeds of two setups, scored as from_scratch.sh does; tuned results are those of the setup with another seed."""
+    runs, work, results = tmp_path / 'runs', tmp_path / 'work', tmp_path / 'results'
+    monkeypatch.setattr(collect_scratch, 'tail_classes', lambda name: ['sign'])
+    monkeypatch.setattr(bootstrap, 'tail_classes', lambda name: ['sign'])
+    names = [f'seq_{i}.png' for i in range(16)]
+    counts = {}
+    for setup, rate in (('ce', 0.6), ('ce-root', 0.9)):
+        for seed in (0, 1):
+            logs = runs / f'{setup}-{seed}/20260101_000000/vis_data'
+            logs.mkdir(parents=True)
+            (logs / 'scalars.json').write_text('\n'.join(
+                json.dumps(line) for line in ({'lr': 0.1, 'time': 0.5, 'step': 20}, {'lr': 0.1, 'time': 1.5, 'step': 40},
+                                              {'mIoU': 50.0, 'step': 40})))
+            for k, split in enumerate(('dev', 'test', 'dev.tuned', 'test.tuned')):
+                counts[setup, seed, split] = confusion_of(rate, 10 * k + seed)
+                write_test(runs / f'{setup}-{seed}.{split}.json', counts[setup, seed, split], seed, names=names)
+    (runs / 'outlying-mse-0.dev.json').write_text('{}')  # not done yet
+    write = ['collect_scratch.py', str(runs), '--work-dir', str(work), '--results', str(results), '--commit', 'abc']
+    for _ in range(2):  # the second time gives the same file
+        monkeypatch.setattr(sys, 'argv', write)
+        assert collect_scratch.main() == 0
+    rows = store.read_rows(results / 'scratch_camvid.csv')
+    assert [(r['arm'], r['seed'], r['decision']) for r in rows] == [
+        (arm, seed, way) for arm in ('ce', 'ce-if0.5') for seed in '01' for way in ('argmax', 'tuned-mIoU')]
+    assert {(r['commit'], r['iterations'], r['train_seconds'], r['regime']) for r in rows} == {('abc', '40', '40.0', 'scratch')}
+    for row, (setup, seed) in zip(rows[::2], [('ce', 0), ('ce', 1), ('ce-root', 0), ('ce-root', 1)], strict=True):
+        expected = scores_of(counts[setup, seed, 'test'].sum(0))
+        assert float(row['test_mIoU']) == pytest.approx(expected['mIoU'], abs=1e-3)
+        assert float(row['test_tail']) == pytest.approx(expected['IoU.sign'], abs=1e-3)
+        assert float(row['test:car']) == pytest.approx(expected['IoU.car'], abs=1e-3)
+    (work / 'half/camvid').mkdir(parents=True)
+    (work / 'half/camvid/stats.json').write_text(json.dumps({'classes': COMPARED}))
+    monkeypatch.setattr(sys, 'argv', ['bootstrap.py', '--data', str(tmp_path), *write[2:-2]])
+    assert bootstrap.main() == 0
+    found = {(r['regime'], r['arm'], r['decision']): r for r in store.read_rows(results / 'bootstrap.csv')}
+    ways = ('ce', 'tuned-mIoU'), ('ce-if0.5', 'argmax'), ('ce-if0.5', 'tuned-mIoU')
+    assert set(found) == {('scratch', *way) for way in ways}
+    gain = np.mean([scores_of(counts['ce-root', s, 'test'].sum(0))['mIoU'] - scores_of(counts['ce', s, 'test'].sum(0))['mIoU']
+                    for s in (0, 1)])
+    line = found['scratch', 'ce-if0.5', 'argmax']
+    assert float(line['mIoU']) == pytest.approx(gain, abs=1e-3)
+    assert line['units'] == '1'

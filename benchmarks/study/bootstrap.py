@@ -3,7 +3,7 @@
 
   python benchmarks/study/bootstrap.py --data DATA --work-dir WORK
 
-Reads the counts per image that run.py and tune.py keep in WORK, and writes results/bootstrap.csv.
+Reads the counts per image that run.py, tune.py and collect_scratch.py keep in WORK, and writes results/bootstrap.csv.
 """
 # ruff: noqa: E402  (the folders of the study and of the repository come first)
 from __future__ import annotations
@@ -24,6 +24,7 @@ from store import read_stats
 from mmimb.analysis.paired import over_units, unit_counts
 
 REFERENCE = ('ce', 'argmax')
+REGIMES = ('frozen', 'scratch')
 
 
 def main() -> int:
@@ -33,19 +34,20 @@ def main() -> int:
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='default: %(default)s')
     parser.add_argument('--size', choices=('half', 'full'), default='half', help='default: %(default)s')
     args = parser.parse_args()
-    rows = [row for name in SETS for row in dataset_rows(name, args.work_dir, args.size, data_root(args.data))]
+    rows = [row for regime in REGIMES for name in SETS
+            for row in dataset_rows(regime, name, args.work_dir, args.size, data_root(args.data))]
     if rows:
         write_csv(args.results / 'bootstrap.csv', rows)
     return 0
 
 
-def dataset_rows(name: str, work: Path, size: str, data: Path) -> list[dict[str, object]]:
+def dataset_rows(regime: str, name: str, work: Path, size: str, data: Path) -> list[dict[str, object]]:
     """Return the rows of a dataset, one for each arm and decision that has a seed in common with cross-entropy."""
-    runs = work / 'runs' / f'frozen-{size}' / name
+    runs = work / 'runs' / f'{regime}-{size}' / name
     if not (runs / REFERENCE[0]).is_dir():
         return []
     base = work / size / name
-    units, classes = SETS[name].units(Features(base / 'test').meta['stems'], data), read_stats(base / 'stats.json')['classes']
+    units, classes = SETS[name].units(test_stems(runs, base), data), read_stats(base / 'stats.json')['classes']
     tail = [classes.index(c) for c in tail_classes(name)]
     found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     for path in sorted(runs.glob('*/*/test*.npz')):
@@ -56,13 +58,21 @@ def dataset_rows(name: str, work: Path, size: str, data: Path) -> list[dict[str,
         seeds = sorted(set(counts) & set(found.get(REFERENCE, {})))
         if not seeds or (arm, decision) == REFERENCE:
             continue
-        row: dict[str, object] = {'dataset': name, 'size': size, 'arm': arm, 'decision': decision, 'seeds': len(seeds),
-                                  'units': len(set(units))}
+        row: dict[str, object] = {'regime': regime, 'dataset': name, 'size': size, 'arm': arm, 'decision': decision,
+                                  'seeds': len(seeds), 'units': len(set(units))}
         pairs = ((counts[s], found[REFERENCE][s]) for s in seeds)
         for key, gain in over_units(pairs, {'mIoU': ('IoU', range(len(classes))), 'tail': ('IoU', tail)}).items():
             row.update({key: f'{gain.mean:.3f}', f'{key}_low': f'{gain.low:.3f}', f'{key}_high': f'{gain.high:.3f}'})
         rows.append(row)
     return rows
+
+
+def test_stems(runs: Path, base: Path) -> list[str]:
+    """Return the names of the test images, in the order of their counts: those of the features, or as they were kept."""
+    kept = next(runs.glob(f'{REFERENCE[0]}/*/test.npz'))
+    with np.load(kept) as file:
+        stems: list[str] = file['stems'].tolist() if 'stems' in file else Features(base / 'test').meta['stems']
+    return stems
 
 
 if __name__ == '__main__':

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The study's second regime: Fast-SCNN on CamVid at half size, from scratch, by the tools of the project alone.
-#   bash benchmarks/study/from_scratch.sh [ITERATIONS [SEED ...]]
+#   bash benchmarks/study/from_scratch.sh [ITERATIONS [SEED ...]]      # 3000, seeds 0 1 2
 # Needs data/camvid and data/camvid/stats.json (see configs/README.md). An interrupted run goes on where it was; finished ones
 # are kept. SETUPS chooses some of the setups. Every run is scored on dev and test, as trained and with offsets tuned on dev:
-# work_dirs/study_scratch/<setup>-<seed>.{dev,test}[.tuned].json.
+# work_dirs/study_scratch/<setup>-<seed>.{dev,test}[.tuned].json. The last step puts all runs that are scored into results/, and
+# their counts per image into STUDY_WORK_DIR, the work folder of the first regime.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-iterations=${1:-6000}
+iterations=${1:-3000}
 seeds=("${@:2}")
 [ ${#seeds[@]} -gt 0 ] || seeds=(0 1 2)
 out=work_dirs/study_scratch
@@ -31,3 +32,4 @@ for seed in "${seeds[@]}"; do
     done
   done
 done
+"$python" benchmarks/study/collect_scratch.py "$out" --work-dir "${STUDY_WORK_DIR:-work_dirs/study}"

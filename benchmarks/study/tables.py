@@ -27,6 +27,7 @@ BEGIN, END = '<!-- study:begin -->', '<!-- study:end -->'
 NAMES = {'camvid': 'CamVid', 'magnetic_tile': 'Magnetic tile', 'ccp': 'Clothing Co-Parsing'}
 KEYS = ('mIoU', 'tail', 'tail_precision', 'mAcc')
 Key = tuple[str, str]
+Way = tuple[str, str, str, str]
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument('--doc', type=Path, help='Markdown file with the marks study:begin and study:end')
     args = parser.parse_args()
     summary, parts = [], []
-    boot = {(r['dataset'], r['arm'], r['decision']): r for r in read_rows(args.results / 'bootstrap.csv')}
+    boot = read_bootstrap(args.results)
     for path in sorted(args.results.glob('[fs]*_*.csv')):  # frozen_<dataset>, scratch_<dataset>
         rows = read_rows(path)
         for stage, split in (('confirm', 'test'), ('screen', 'dev')):
@@ -56,14 +57,18 @@ def main() -> int:
     return 0
 
 
+def read_bootstrap(results: Path) -> dict[Way, dict[str, str]]:
+    """Return the lines of bootstrap.csv by regime, dataset, arm and decision."""
+    return {(r['regime'], r['dataset'], r['arm'], r['decision']): r for r in read_rows(results / 'bootstrap.csv')}
+
+
 def title(row: Mapping[str, str], stage: str, split: str) -> str:
     """Return what a table shows."""
     regime = {'frozen': 'frozen encoder', 'scratch': 'from scratch'}[row['regime']]
     return f"{NAMES[row['dataset']]}, {regime}, {'confirmation' if stage == 'confirm' else 'screening'}, {split}"
 
 
-def summarise(rows: Iterable[Mapping[str, str]], split: str, boot: Mapping[tuple[str, str, str], Mapping[str, str]]
-              ) -> list[dict[str, str]]:
+def summarise(rows: Iterable[Mapping[str, str]], split: str, boot: Mapping[Way, Mapping[str, str]]) -> list[dict[str, str]]:
     """Return a line for each arm and decision: seeds, means, standard deviations, and differences from cross-entropy."""
     found: dict[Key, dict[int, Mapping[str, str]]] = {}
     for row in rows:
@@ -71,7 +76,8 @@ def summarise(rows: Iterable[Mapping[str, str]], split: str, boot: Mapping[tuple
     reference = found.get(REFERENCE, {})
     lines = []
     for (arm, decision), runs in found.items():
-        line = {'dataset': next(iter(runs.values()))['dataset'], 'arm': arm, 'decision': decision, 'seeds': str(len(runs))}
+        first = next(iter(runs.values()))
+        line = {'dataset': first['dataset'], 'arm': arm, 'decision': decision, 'seeds': str(len(runs))}
         for key in KEYS:
             values = [float(r[f'{split}_{key}']) for r in runs.values()]
             line[key] = f'{np.mean(values):.1f}'
@@ -80,7 +86,8 @@ def summarise(rows: Iterable[Mapping[str, str]], split: str, boot: Mapping[tuple
             gain = Interval(np.nan, np.nan, np.nan) if (arm, decision) == REFERENCE else over_seeds(
                 *({s: float(r[f'{split}_{key}']) for s, r in group.items()} for group in (runs, reference)))
             line[f'{key}_gain'] = str(gain)
-            line[f'{key}_verdict'] = verdict(gain, boot.get((line['dataset'], arm, decision)) if split == 'test' else None, key)
+            same = boot.get((first['regime'], first['dataset'], arm, decision)) if split == 'test' else None
+            line[f'{key}_verdict'] = verdict(gain, same, key)
         seconds = [float(r['train_seconds']) for r in runs.values() if r.get('train_seconds')]
         lines.append({**line, 'train_seconds': f'{np.median(seconds):.0f}' if seconds else ''})
     return sorted(lines, key=lambda x: ((x['arm'], x['decision']) != REFERENCE, -float(x['mIoU'])))

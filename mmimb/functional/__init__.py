@@ -5,7 +5,7 @@ from .confusion import Scores, confusion_matrix, f_score, scores
 from .cosine import cosine_scores
 from .cross_entropy import adjusted_cross_entropy, complement_entropy
 from .difficulty import MEASURES, class_difficulty, class_scores, difficulty_weights, dynamic_tau
-from .layout import per_class
+from .layout import first_largest, per_class
 from .lovasz import lovasz_loss
 from .outlying import LABEL_FUNCTIONS, LABEL_ORDERS, outlying_labels, outlying_squared_error
 from .priors import log_odds_bias, log_prior, margins, temperatures
@@ -25,7 +25,8 @@ __all__ = [
     'LABEL_FUNCTIONS', 'LABEL_ORDERS', 'MEASURES', 'REDUCTIONS', 'Scores',
     'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'band_width', 'boundary_band', 'boundary_counts',
     'channel_cross_entropy', 'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
-    'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'hardest',
+    'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'first_largest',
+    'hardest',
     'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
     'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',
     'per_class', 'positive_channels', 'query_weights', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layout import per_class
+from .layout import first_largest, per_class
 
 TINY = 1e-12  # keeps the gradient of x ** gamma finite at 0 for gamma < 1
 
@@ -50,7 +50,7 @@ def adjusted_cross_entropy(logits: Tensor, target: Tensor, *, scale: Tensor | No
 
 def strongest_other(logits: Tensor, target: Tensor) -> Tensor:
     """Return the ``(N, *)`` class with the largest of ``(N, C, *)`` logits apart from the label's; ties keep the lower id."""
-    return without_label(logits.detach(), target).argmax(1)
+    return first_largest(without_label(logits.detach(), target))
 
 
 def complement_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from .cross_entropy import TINY
+from .layout import first_largest
 
 EPS = 1e-6  # pixels; pinned so that Tversky(0.5, 0.5) with EPS is Dice with 2 * EPS
 
@@ -19,9 +20,8 @@ def soft_confusion(prob: Tensor, positive: Tensor, weight: Tensor) -> tuple[Tens
     """
     over = (0, *range(2, prob.ndim))
     weight = weight if weight.ndim == prob.ndim else weight.unsqueeze(1)
-    mass = prob * weight
-    size = torch.where(positive, weight, 0).sum(over)
-    hit = torch.where(positive, mass, 0).sum(over)
+    mass, label = prob * weight, positive.to(prob.dtype)
+    size, hit = (label * weight).sum(over), (label * mass).sum(over)
     return hit, mass.sum(over) - hit, size - hit
 
 
@@ -41,10 +41,9 @@ def occurring(prob: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     A class in neither says nothing about the batch and is left out of the average, as in the metric. Masks ``valid`` of
     ``(N, C, *)`` say that a pixel can have several labels: each channel above 0.5 is then a prediction.
     """
-    over = (0, *range(2, prob.ndim))
     several = valid.ndim == prob.ndim
     if several or prob.shape[1] == 1:
         predicted = prob.detach() > 0.5
     else:
-        predicted = torch.zeros_like(positive).scatter(1, prob.detach().argmax(1, keepdim=True), True)
-    return ((positive | predicted) & (valid if several else valid.unsqueeze(1))).sum(over) > 0
+        predicted = torch.zeros_like(positive).scatter(1, first_largest(prob).unsqueeze(1), True)
+    return ((positive | predicted) & (valid if several else valid.unsqueeze(1))).transpose(0, 1).flatten(1).any(1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ...checks import whole_number
+from ...functional import first_largest
 from ...functional.sampled import upsample_at
 from ...heads import classifies_queries, prediction_loss
 from .meter import DifficultyMeter
@@ -87,4 +88,4 @@ def watch_training(loss: nn.Module, head: Any, meter: DifficultyMeter, *, stride
 
 def predicted(logits: Tensor, head: Any) -> Tensor:
     """Return the ``(N, *)`` classes that a head predicts by ``(N, C, *)`` logits."""
-    return (logits[:, 0].sigmoid() > head.threshold).long() if logits.shape[1] == 1 else logits.argmax(1)
+    return (logits[:, 0].sigmoid() > head.threshold).long() if logits.shape[1] == 1 else first_largest(logits)
