@@ -148,3 +148,18 @@ def test_the_next_command_has_the_overrides_of_this_one(tmp_path, capsys) -> Non
     assert capsys.readouterr().out.endswith("tuned.pth --cfg-options 'data_root=x y'\n")
     say_next('c.py', tmp_path)
     assert '--cfg-options' not in capsys.readouterr().out
+
+
+def test_the_first_config_is_what_the_next_comparison_is_with(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr('mmimb.engine.seeds.train_seeds', lambda *_: 0)
+    main(['train', 'zero.py', 'a.py', '--seeds', '0', '--work-dir', 'w'])
+    assert capsys.readouterr().out == 'next: mmimb compare w --base zero\n'
+    main(['train', 'zero.py', '--seeds', '0', '--work-dir', 'w'])
+    assert capsys.readouterr().out == 'next: mmimb compare w\n'
+
+
+def test_more_seeds_go_where_the_compared_ones_are(tmp_path, capsys) -> None:
+    from mmimb.commands.compare import say_next
+    args = build_parser().parse_args(['compare', str(tmp_path)])
+    say_next(args, 2)
+    assert f'--seeds 0-4 --work-dir {tmp_path} --test   (2 seeds so far' in capsys.readouterr().out

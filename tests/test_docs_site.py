@@ -3,15 +3,20 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from support.scanning import build, leaf, write_pair
 
 from mmimb.commands.main import build_parser, main
 from mmimb.datasets.demo import DEMO_CLASSES, make_demo_dataset
+from mmimb.scan import scan_dataset
 
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding='utf-8') for path in (
     *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').rglob('*.md')),
@@ -75,7 +80,7 @@ def test_your_own_dataset_end_to_end(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     make_demo_dataset('data/mine', train=12, val=6, test=6)
     assert str(DEMO_CLASSES) in text
-    config, = blocks(text, 'python')
+    config, _, _, program = blocks(text, 'python')
     quick = 'train_cfg = dict(max_iters=2, val_interval=2)\n' + ''.join(
         f'{split}_dataloader.update(num_workers=0, persistent_workers=False)\n' for split in ('train', 'val', 'test'))
     Path('mine.py').write_text(config + quick)
@@ -92,3 +97,18 @@ def test_your_own_dataset_end_to_end(tmp_path, monkeypatch, capsys) -> None:
         following = re.findall(r'^next: mmimb (\w+) ', out, re.M)
         assert following == [{'scan': 'train', 'train': 'tune', 'tune': 'test', 'test': 'compare'}[words[0]]]
     assert {'report.html', 'child.py', 'tuned.pth', 'tuned.json'} <= {path.name for path in Path().iterdir()}
+    shutil.copy(min(Path('data/mine/images/val').iterdir()), 'image.jpg')
+    Path('data/mine/stats.json').unlink()
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names['classes'].shape == (128, 160)
+
+
+def test_labels_with_other_values_are_mapped_as_the_page_says(tmp_path) -> None:
+    for n in range(2):
+        write_pair(tmp_path, f'{n}', np.array([[0, 7, 11, 33], [33, 7, 7, 255]], np.uint8))
+    exec(blocks(TEXTS['docs/own_dataset.md'], 'python')[1], {})
+    found = scan_dataset(build({**leaf(tmp_path, metainfo=dict(classes=('a', 'b', 'c'))), 'type': 'MyDataset'}), 0, 'train')
+    assert found.stats.pixels == (6, 2, 4)
+    assert found.stats.ignored_pixels == 4
+    assert 'outside_classes' not in found.audit

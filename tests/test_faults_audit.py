@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 from PIL import Image
 from support.scanning import build, leaf, write_pair
 
@@ -77,6 +79,24 @@ def test_masks_of_0_and_255(tmp_path) -> None:
     assert "if 255 is 'crack', write 1" in detail(found, 'only_0_and_255')
     write_pair(tmp_path, 'one', label(2))
     assert 'only_0_and_255' not in scan(tmp_path, **arguments).audit
+
+
+@DATASETS.register_module()
+class WhiteIsCrack(BaseSegDataset):
+    """Maps its labels in its entries, which mmseg's ``label_map`` of the dataset does not know."""
+
+    def load_data_list(self) -> list[dict]:
+        return [{**entry, 'label_map': {255: 1}} for entry in super().load_data_list()]
+
+
+def test_a_map_of_the_entries_is_told_and_heeded(tmp_path) -> None:
+    for n in range(3):
+        write_pair(tmp_path, f'{n}', label(2, seed=n) * 255)
+    settings = dict(leaf(tmp_path, metainfo=dict(classes=('ground', 'crack'))), type='WhiteIsCrack')
+    found = scan_dataset(build(settings), 0, 'train')
+    assert found.stats.pixels[1] > 0
+    assert found.stats.provenance['label_map'] == {'255': 1}
+    assert 'only_0_and_255' not in found.audit
 
 
 @pytest.mark.parametrize('ignored', [True, False])

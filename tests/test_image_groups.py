@@ -18,10 +18,17 @@ def test_every_image_is_for_itself_unless_told_otherwise(tmp_path) -> None:
     assert alone not in (first, third)
 
 
+def test_names_with_blanks_and_folders(tmp_path) -> None:
+    paths = ['/d/früh/Bild 1 ä.png', '/d/früh/Bild 2 ä.png', '/d/spät/Bild 1 ä.png', '/d/spät/x.y.png', '/d/spät/x.z.png']
+    file = tmp_path / 'groups.txt'
+    file.write_text('"früh/Bild 1 ä" "Bild 2 ä" spät/x.y\nx.z\t"Bild 1 ä"\n', encoding='utf-8')
+    assert image_groups(paths, str(file)) == [0, 0, 1, 0, 1]
+
+
 def test_bad_files(tmp_path) -> None:
     file = tmp_path / 'groups.txt'
     file.write_text('x1 x2\nx2 y1\n')
-    with pytest.raises(ValueError, match=r"`--groups` must hold every name once, got 'x2' in lines 1 and 2"):
+    with pytest.raises(ValueError, match=r"`--groups` must hold every name once .*, got 'x2' in lines 1 and 2"):
         image_groups(PATHS, str(file))
     file.write_text('other\n')
     with pytest.raises(ValueError, match=r"`--groups` must name images of the split, such as 'x1', got none"):

@@ -68,6 +68,14 @@ def test_overall_accuracy() -> None:
     assert over_units([(arm, reference)], {'aAcc': ('aAcc', range(2))})['aAcc'] == pytest.approx((20, 20, 20))
 
 
+def test_one_unit_says_nothing_of_others() -> None:
+    arm, reference = np.array([[[3, 1], [4, 6], [7, 3]]]), np.array([[[2, 0], [4, 6], [8, 2]]])
+    found = over_units([(arm, reference)], {'aAcc': ('aAcc', range(2))})['aAcc']
+    assert found.mean == pytest.approx(20)
+    assert np.isnan(found[1:]).all()
+    assert found.side == 0
+
+
 def test_a_class_of_two_units_has_no_interval_and_does_not_harm_the_mean() -> None:
     labelled = np.full((10, 2), 20)
     labelled[2:, 1] = 0

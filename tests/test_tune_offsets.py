@@ -287,12 +287,15 @@ def test_bad_input_gets_one_line_before_anything_is_written(trained, tmp_path) -
 
 @pytest.mark.parametrize(('change', 'words'), [
     (dict(blocks=0), '`--blocks` must be a number of images of at least 1, got 0'),
-    (dict(blocks=8), '`groups` must be at least two for a cross-validation, got 1'),
+    (dict(blocks=8), '`--split` must hold 2 groups of images or more, .*, got 8 images in 1; without'),
+    (dict(groups='all.txt'), '`--split` must hold 2 groups of images or more, .*, got 8 images in 1; without'),
     (dict(blocks=2, groups='x'), '`--groups` must be without --blocks'),
     (dict(groups='none.txt'), '`--groups` must be an existing file'),
     (dict(stats=dict(pixels=[1, 2])), '`stats` must have the 3 classes of the model, got 2'),
 ], ids=lambda value: '-'.join(value) if isinstance(value, dict) else '')
-def test_input_that_does_not_fit_the_split_is_one_line(trained, tmp_path, change, words) -> None:
+def test_input_that_does_not_fit_the_split_is_one_line(trained, tmp_path, monkeypatch, change, words) -> None:
+    (tmp_path / 'all.txt').write_text('0 1 2 3 4 5 6 7\n')
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, OSError), match=words):
         tune_checkpoint(trained.options(trained.checkpoint, tmp_path / 'out.pth', **change))
     assert not (tmp_path / 'out.pth').exists()

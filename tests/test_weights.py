@@ -88,6 +88,7 @@ def test_a_collapse_is_reported_with_its_numbers() -> None:
         warnings.simplefilter('error')
         for scheme in (InverseFrequency, LogFrequency, EffectiveNumber):
             assert scheme(dict(pixels=[5, 5])).weight.tolist() == pytest.approx([1, 1])
+            scheme(dict(pixels=[100, 0, 103]))  # equal weights are right
             scheme(STATS)
 
 

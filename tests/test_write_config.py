@@ -80,8 +80,21 @@ def test_errors_come_before_a_config(scan) -> None:
     assert lines[-2].startswith('fix first: 1 ')
     assert lines[-2].endswith('(unreadable_label)')
     assert lines[-1] == 'next: mmimb scan config.py --out r.json --write-config child.py'
+    _, lines, _ = scan('--out', 'r.json', '--crops', '1', '--html', 'a.html')
+    assert lines[-1] == 'next: mmimb scan config.py --out r.json --html a.html --crops 1'
 
 
 def test_a_part_says_how_it_is_joined(scan) -> None:
     _, lines, _ = scan('--shard', '0/2', '--out', 'part.json')
     assert lines[-1] == 'next: mmimb scan merge PART.json OTHER.json --out FILE.json   (when all parts are there)'
+
+
+def test_a_merge_names_no_option_that_it_lacks(scan, capsys) -> None:
+    for shard in (0, 1):
+        scan('--shard', f'{shard}/2', '--out', f'{shard}.json')
+    with pytest.raises(SystemExit):
+        main(['scan', 'merge', '0.json', '1.json', '--out', 'r.json', '--write-config', 'child.py'])
+    capsys.readouterr()
+    main(['scan', 'merge', '0.json', '1.json', '--out', 'r.json'])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == 'next: mmimb train my_child_config.py   (the config above, saved under that name)'

@@ -1,8 +1,11 @@
 """Which images belong together: frames of a sequence are no independent witnesses."""
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
+
+NAME = re.compile(r'"([^"]+)"|(\S+)')
 
 
 def image_groups(paths: Sequence[str], file: str | None = None, blocks: int | None = None) -> list[int]:
@@ -10,7 +13,9 @@ def image_groups(paths: Sequence[str], file: str | None = None, blocks: int | No
 
     Args:
         paths: Of the images or labels, in the order of the split.
-        file: Text file with the names of the images of a group on a line, without suffix; images in no line are alone.
+        file: Text file with the names of the images of a group on a line, without suffix, those with blanks in double quotes;
+            with their last folders in front (``day/0001``) where names in several folders are alike. Images in no line are
+            alone.
         blocks: That many images in a row are a group.
 
     Raises:
@@ -27,10 +32,17 @@ def image_groups(paths: Sequence[str], file: str | None = None, blocks: int | No
         return list(range(len(paths)))
     number = _read(file)
     lines = max(number.values(), default=-1) + 1
-    groups = [number.get(Path(path).stem, lines + i) for i, path in enumerate(paths)]
+    groups = [_number_of(path, number, lines + i) for i, path in enumerate(paths)]
     if paths and min(groups) >= lines:
         raise ValueError(f'`--groups` must name images of the split, such as {Path(paths[0]).stem!r}, got none in {file!r}')
     return groups
+
+
+def _number_of(path: str, number: dict[str, int], alone: int) -> int:
+    """Return the line that names an image: the one with most of its folders, or ``alone``."""
+    parts = PurePath(path).with_suffix('').parts
+    names = ('/'.join(parts[at:]) for at in range(len(parts)))
+    return next((number[name] for name in names if name in number), alone)
 
 
 def _read(file: str) -> dict[str, int]:
@@ -42,7 +54,8 @@ def _read(file: str) -> dict[str, int]:
     except UnicodeDecodeError as error:
         raise ValueError(f'`--groups` must be a text file, got {file!r} ({error.reason})') from error
     for i, line in enumerate(lines):
-        for name in line.split():
+        for name in (quoted or plain for quoted, plain in NAME.findall(line)):
             if number.setdefault(name, i) != i:
-                raise ValueError(f'`--groups` must hold every name once, got {name!r} in lines {number[name] + 1} and {i + 1}')
+                raise ValueError(f'`--groups` must hold every name once (those with blanks in double quotes), got {name!r} in '
+                                 f'lines {number[name] + 1} and {i + 1}')
     return number

@@ -82,7 +82,7 @@ def over_units(pairs: Iterable[tuple[np.ndarray, np.ndarray]], keys: Mapping[str
 
     Returns:
         The mean over the seeds in percent points for every key; no bounds where more than one draw in 20 is undefined, as for
-        a class that is labelled in one or two units.
+        a class that is labelled in one or two units, and none with a single unit, whose draws are all alike.
 
     Raises:
         ValueError: There is no pair, or the counts of a pair differ in shape.
@@ -96,6 +96,8 @@ def over_units(pairs: Iterable[tuple[np.ndarray, np.ndarray]], keys: Mapping[str
         number += 1
     if total is None:
         raise ValueError('`pairs` must hold at least one pair, got none')
+    if len(arm) < 2:
+        total[1:] = np.nan
     return {key: _interval(column / number) for key, column in zip(keys, total.T, strict=True)}
 
 

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
 def say_next(args: argparse.Namespace, seeds: int) -> None:
     """Say how to get more seeds, or the tables in a file."""
     if seeds < ENOUGH:
-        print_next('mmimb', 'train', 'CONFIG', 'OTHER_CONFIG', '--seeds', f'0-{ENOUGH - 1}', '--test',
+        folder = ['--work-dir', *args.runs] if len(args.runs) == 1 and Path(args.runs[0]).is_dir() else []
+        print_next('mmimb', 'train', 'CONFIG', 'OTHER_CONFIG', '--seeds', f'0-{ENOUGH - 1}', *folder, '--test',
                    note=f'{seeds} seed{"s" * (seeds > 1)} so far; between seeds, rare classes differ by points')
     elif not (args.latex or args.markdown):
         shown = {'--base': args.base, '--groups': args.groups, '--blocks': args.blocks}

@@ -108,13 +108,15 @@ def say_next(source: Any, errors: list[str], args: argparse.Namespace) -> None:
     if errors:
         print_first(errors[0] + (f', and {len(errors) - 1} more kinds' if len(errors) > 1 else ''))
         split = getattr(args, 'split', 'train')
-        again = {'--split': split if split != 'train' else None, '--out': getattr(args, 'out', None), '--write-config': child}
-        options = [word for name, value in again.items() if value for word in (name, value)]
+        again = {'--split': split if split != 'train' else None, '--out': getattr(args, 'out', None), '--write-config': child,
+                 '--html': getattr(args, 'html', None), '--crops': getattr(args, 'crops', None)}
+        options = [word for name, value in again.items() if value for word in (name, str(value))]
         print_next('mmimb', 'scan', getattr(args, 'config', 'CONFIG'), *options, *given)
     elif source.suggestion is not None and not source.suggestion.config:
         print_next('mmimb', 'train', args.config, *given, note='no other loss is suggested')
     elif source.suggestion is not None:
         command = shlex.split(source.suggestion.commands[0])
-        print_next(*command, note='' if child else 'the config above, saved under that name; --write-config FILE.py does it')
+        way = '; --write-config FILE.py does it' if hasattr(args, 'config') else ''
+        print_next(*command, note='' if child else f'the config above, saved under that name{way}')
     elif hasattr(args, 'config'):
         print_next('mmimb', 'scan', args.config, *given, note='the training split: losses and metrics read its counts')

@@ -83,5 +83,6 @@ def _run_seeds(configs: list[str], seeds: str, options: dict, *, slurm_array: bo
         print(script(given), end='')
         return 0
     status = train_seeds(given, lambda line: print(line, flush=True))
-    print_next('mmimb', 'compare', str(given.work_dir))
+    base = ['--base', Path(configs[0]).stem] if len(configs) > 1 else []  # without, the first name in the alphabet
+    print_next('mmimb', 'compare', str(given.work_dir), *base)
     return status

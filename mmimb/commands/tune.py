@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'of the class weights of cross-entropy taken back (default, if it has some), or the model as it is')
     parser.add_argument('--stats', metavar='REPORT', help='report of `mmimb scan` on the training split: its class '
                         'shares and its tail (default: the shares of the split, the tail of its evaluator)')
-    parser.add_argument('--groups', metavar='FILE', help='names of images that belong together, a group per line')
+    parser.add_argument('--groups', metavar='FILE', help='names of images that belong together, without '
+                        'suffix, a group per line; those with blanks in double quotes')
     parser.add_argument('--blocks', type=int, metavar='N', help='N images in a row belong together, as frames of a video do')
     parser.add_argument('--work-dir', help='folder for logs (default: ./work_dirs/<name of the config>/tune)')
     add_run_options(parser)

@@ -93,6 +93,8 @@ class TuningRun:
         Raises:
             ValueError, OSError: The groups do not fit, or there is nothing to measure on.
         """
+        if groups is None:  # told before a pass over the split
+            _check_groups(image_groups([''] * len(self.loop.dataloader.dataset), None, blocks))
         shares = None if stats is None else stats.fit(len(self.classes), self.classes, 'the model').pixels
         start, told = self._start() if half_weights else (None, [])
         self.loop.run()
@@ -120,6 +122,7 @@ class TuningRun:
     def _tune(self, goal: Objective, shares: Sequence[int] | None, start: np.ndarray | None, groups: str | None,
               blocks: int | None) -> Tuning:
         numbers = image_groups([image['path'] for image in self.scan.collected], groups, blocks)
+        _check_groups(numbers)
         return tune(pool(self.scan.collected, len(self.classes), numbers), goal.terms, tail=goal.tail, shares=shares,
                     start=start)
 
@@ -153,3 +156,11 @@ def confirmed(tuning: Tuning, before: Counts, after: Counts, goal: Objective) ->
                        interval=(0.0, 0.0), before=old, after=old)
         return same, before, [notice]
     return replace(tuning, before=old, after=new), after, []
+
+
+def _check_groups(numbers: Sequence[int]) -> None:
+    images, found = len(numbers), len(set(numbers))
+    if found < 2:
+        raise ValueError('`--split` must hold 2 groups of images or more, for offsets are tried on others than they were found '
+                         f'on, got {images} image{"s" * (images != 1)} in {found}; without such images, '
+                         '`mmimb test --logit-adjustment` takes back what weights did')

@@ -161,20 +161,21 @@ def ignored_label(leaf: Any) -> int:
 
 
 def label_settings(leaf: Any) -> dict[str, Any]:
-    """Return ``reduce_zero_label`` and ``label_map`` of a dataset, or what its entries say, a list where they differ."""
-    if hasattr(leaf, 'reduce_zero_label') and hasattr(leaf, 'label_map'):
-        entries = [{'reduce_zero_label': leaf.reduce_zero_label, 'label_map': leaf.label_map}]
-    else:
-        entries = [leaf.get_data_info(at) for at in range(len(leaf))]
-    found: dict[str, Any] = {}
-    for key, plain in (('reduce_zero_label', bool), ('label_map', _plain_map)):
-        values: list[Any] = []
-        for entry in entries:
-            value = plain(entry.get(key))
-            if value not in values:
-                values.append(value)
-        found[key] = values[0] if len(values) == 1 else values
-    return found
+    """Return ``reduce_zero_label`` and ``label_map`` of the entries of a dataset, a list where they differ.
+
+    The entries are what LoadAnnotations reads: a ``load_data_list`` of one's own may map more than the dataset says.
+    """
+    found: dict[str, list[Any]] = {'reduce_zero_label': [], 'label_map': []}
+    entries = (leaf.get_data_info(at) for at in range(len(leaf))) if len(leaf) else [vars(leaf)]
+    last: list[Any] = []
+    for entry in entries:
+        given = [entry.get(key) for key in found]
+        if given != last:
+            last = given
+            for values, value in zip(found.values(), (bool(given[0]), _plain_map(given[1])), strict=True):
+                if value not in values:
+                    values.append(value)
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
 
 
 def _plain_map(label_map: Any) -> Any:

@@ -49,7 +49,9 @@ class FrequencyWeight(ClassWeight):
         weight = normalized_weights(self.raw(stats), occurs, self.max_ratio)
         ratio = float(weight[occurs].max() / weight[occurs].min())
         shown = ', '.join(f'{w:.3g}' for w in weight)
-        if ratio < COLLAPSED and int(occurs.sum()) > 1 and self.max_ratio is None and min(stats.pixels) < max(stats.pixels):
+        counts = stats.counts('pixels')[occurs]
+        uneven = float(counts.max() / counts.min()) >= COLLAPSED ** 2  # else equal weights are right
+        if ratio < COLLAPSED and uneven and self.max_ratio is None:
             warnings.warn(f'{type(self).__name__} has no effect: its weights differ by a factor of {ratio:.4f} only ({shown}); '
                           'its parameters do not suit these counts', stacklevel=2)
         elif ratio > EXPLODED:
