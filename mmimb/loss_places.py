@@ -19,11 +19,10 @@ OF_LOSS = {'SiLogLoss': DEPTH, 'BoundaryLoss': 'it learns where boundaries are'}
 OF_KEY = {'loss_se_decode': 'it learns which classes an image holds', 'loss_mask': 'it learns masks, whatever their class',
           'loss_dice': 'it learns masks, whatever their class'}
 AT_BOUNDARIES = 'it learns the pixels at boundaries once more'
+OF_QUERIES = (*OF_MMDET, 'SideAdapterCLIPHead')  # heads of mmseg that classify queries and sum up their masks
 NO_BIAS = {  # heads of mmseg whose scores no bias shifts, by the name of a class that they derive from
     'PointHead': 'PointRend, which classifies single points once more',
-    'MaskFormerHead': 'a head of queries: masks times classes are no scores with a bias',
-    'Mask2FormerHead': 'a head of queries: masks times classes are no scores with a bias',
-    'SideAdapterCLIPHead': 'a head of queries: masks times classes are no scores with a bias',
+    **dict.fromkeys(OF_QUERIES, 'a head of queries: masks times classes are no scores with a bias'),
     'SegmenterMaskTransformerHead': 'Segmenter, where a norm follows the scores',
     'IterativeDecodeHead': 'K-Net, whose kernels are updated after the classification',
 }

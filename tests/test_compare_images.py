@@ -84,6 +84,28 @@ def test_intervals_over_images_are_those_of_a_slow_bootstrap(tmp_path):
     assert f'Other images like these {IMAGES} would leave the difference within mIoU +' in sentences(load(specs).runs)[0]
 
 
+def test_a_class_that_is_predicted_and_never_labelled_counts_as_in_the_metric(tmp_path):
+    """Only the base predicts signs, in a few of the images, and no image has one: its mean is over three classes."""
+    base, run = confusion_of(0.6, 0), confusion_of(0.6, 0)
+    for confusion in (base, run):
+        confusion[:, 1, 1] += confusion[:, 1, 2]
+        confusion[:, 1, 2] = confusion[:, 2] = 0
+    base[:5, 0, 2], base[:5, 0, 1] = base[:5, 0, 1], 0
+    comparison, = compare_runs(load([f'ce={write_test(tmp_path / "ce.json", base)}',
+                                     f'if={write_test(tmp_path / "if.json", run)}']).runs)
+    assert comparison.gain('mIoU').mean > 15
+    rng = np.random.default_rng(5)
+    picks = [rng.integers(IMAGES, size=IMAGES) for _ in range(1500)]
+    for key in ('mIoU', 'mAcc', 'aAcc', 'IoU.road', 'mIoU_head'):
+        drawn = [scores_of(run[picked].sum(0))[key] - scores_of(base[picked].sum(0))[key] for picked in picks]
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        found = comparison.images[key]
+        assert found.mean == pytest.approx(comparison.gain(key).mean, abs=1e-6), key
+        assert found[1:] == pytest.approx((low, high), abs=0.06 * (high - low)), key
+        assert found.low <= found.mean <= found.high, key
+    assert comparison.images['mPrecision'].mean == pytest.approx(comparison.gain('mPrecision').mean)
+
+
 def test_both_intervals_must_agree(tmp_path):
     """Over seeds it is clear, over images it is not: one image makes all of the difference."""
     base, run = ([confusion_of(0.6, seed) for seed in range(3)] for _ in range(2))
@@ -113,6 +135,15 @@ def test_one_seed_has_an_interval_over_images_and_proves_nothing(tmp_path):
     assert 'in brackets 95 % intervals over images' in text_of(runs)
     rows = [row for grid in tables(runs, compare_runs(runs)) for row in markdown(grid).splitlines() if row.startswith('|')]
     assert not [row for row in rows if '**' in row], 'bold is what has a verdict'
+
+
+def test_a_title_says_which_intervals_its_table_has(tmp_path):
+    """Each class is labelled in one image, so that none has an interval; their mean has one."""
+    base, run = (confusion_of(rate, seed) * (np.arange(IMAGES)[:, None, None] == np.array([1, 2, 4])[:, None])
+                 for seed, rate in enumerate((0.5, 0.8)))
+    runs = load([f'{name}={write_test(tmp_path / f"{name}.json", c)}' for name, c in (('ce', base), ('if', run))]).runs
+    titles = [grid.title.partition('; in brackets ')[2] for grid in tables(runs, compare_runs(runs))]
+    assert titles == ['95 % intervals over images', '', '', '']
 
 
 def test_images_that_belong_together_are_drawn_together(tmp_path):

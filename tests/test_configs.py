@@ -18,6 +18,7 @@ from mmengine import Config, visualization
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from support.trees import TREES
+from support.zoo import ZOO
 
 from mmimb.engine.config import OWN_HOOKS, add_own_hooks
 from mmimb.stats import known_names
@@ -38,7 +39,6 @@ SHALLOW = {
     'MixVisionTransformer': {'num_layers': [1, 1, 1, 1]}, 'SwinTransformer': {'depths': [1, 1, 1, 1]},
     'MSCAN': {'depths': [1, 1, 1, 1]}}
 WIDE = ('PSPHead', 'UPerHead', 'DepthwiseSeparableASPPHead')  # heads of 512 channels: 32 do
-ZOO = ('ade20k', 'cityscapes', 'coco_stuff164k', 'pascal_context')
 # Of the zoo, every run trains these; --zoo trains all (.ci/run does).
 EVERY_RUN = tuple(f'{name}_ce-root' for name in (
     'fcn_hr18_4xb2-80k_cityscapes-512x1024', 'ocrnet_hr18_4xb2-80k_cityscapes-512x1024',
@@ -120,15 +120,6 @@ def run_tool(name: str, *arguments: str) -> None:
         except SystemExit as end:
             status = end.code
     assert not status, f'{name} ended with {status!r}'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def unformatted() -> Iterator[None]:
-    """Configs are written as they are: yapf takes nine tenths of such a training, and nobody reads these."""
-    with pytest.MonkeyPatch.context() as patch:
-        for place in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):  # where onedl and openmmlab take it from
-            patch.setattr(f'{place}.FormatCode', lambda text, **_: (text, False), raising=False)
-        yield
 
 
 @pytest.fixture(scope='module')

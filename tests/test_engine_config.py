@@ -1,12 +1,14 @@
 """What happens to a config before the runner gets it."""
 from __future__ import annotations
 
+import copy
 import json
 import os
 
 import numpy as np
 import pytest
 import torch
+from mmengine import Config
 from support.tiny_run import CLASSES, make_config, make_dataset, make_report
 
 from mmimb.engine import launch
@@ -58,6 +60,16 @@ def test_paths_become_counts_and_the_dump_works_without_the_files(config, tmp_pa
     again = read(tmp_path / 'dumped.py')
     embed_stats(again)
     assert again.model.to_dict() == cfg.model.to_dict()
+
+
+def test_the_text_of_a_config_is_not_formatted(config, monkeypatch):
+    """With the statistics of many classes in it, yapf takes about a second, and every checkpoint holds the text."""
+    cfg = read(config)
+    embed_stats(cfg)
+    for place in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):  # where onedl and openmmlab take it from
+        monkeypatch.setattr(f'{place}.FormatCode', None, raising=False)
+    text = copy.deepcopy(cfg).pretty_text  # the runner has a copy
+    assert Config.fromstring(text, '.py').to_dict() == cfg.to_dict()
 
 
 def test_lists_of_heads_and_losses_and_schemes_inside_losses(config, tmp_path):

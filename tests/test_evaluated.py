@@ -97,7 +97,7 @@ def written(folder, **changes):
     arrays = metric.counts.arrays()
     report = {'per_image': 'm.counts.npz', 'per_image_sha256': digest(arrays), **changes}
     (folder / 'm.counts.npz').write_bytes(pack(arrays))
-    (folder / 'm.json').write_text(json.dumps(report))
+    (folder / 'm.json').write_text(json.dumps({key: value for key, value in report.items() if value is not None}))
     return metric.counts, arrays
 
 
@@ -139,9 +139,10 @@ def test_missing_files_are_named(tmp_path):
         EvaluatedCounts.load(tmp_path / 'm.json')
     with pytest.raises(FileNotFoundError, match=r'mmimb test --out'):
         EvaluatedCounts.load(tmp_path / 'none.json')
-    written(tmp_path, per_image=None)
-    with pytest.raises(ValueError, match='that names `per_image`'):
-        EvaluatedCounts.load(tmp_path / 'm.json')
+    for change, message in (({'per_image': None}, 'that names `per_image`'), ({'per_image_sha256': None}, 'does not fit')):
+        written(tmp_path, **change)
+        with pytest.raises(ValueError, match=message):
+            EvaluatedCounts.load(tmp_path / 'm.json')
     with pytest.raises(ValueError, match=r'must be a path that ends with \.npz'):
         build(counts_out='counts.json')
 

@@ -21,8 +21,9 @@ from mmimb.analysis.evidence import Fate, RunEvidence
 from mmimb.analysis.objects import object_counts
 from mmimb.analysis.score_curves import Operating
 from mmimb.analysis.training_facts import TrainingFacts, training_facts
-from mmimb.engine.explain_run import _check_trained, _classes
+from mmimb.engine.explain_run import _check_trained, _num_classes
 from mmimb.engine.explaining import Explanation, Picture, chosen
+from mmimb.engine.tuning_split import fitting_classes
 from mmimb.metrics import PrecisionRecallMetric
 from mmimb.metrics.anatomy import AnatomyMetric
 from mmimb.report.error_pictures import FALSE, FOUND, LOST, picture_panels
@@ -224,6 +225,13 @@ def test_the_page_has_the_counts_of_the_predictions(tiny, explained):
     assert 'iter_4.pth: IoU' in explained.output
 
 
+def test_images_of_the_training_are_told(explained):
+    words = '8 of 8 images of --split val are those of the train split: a model is surer of them than of new ones'
+    assert f'note: {words}\n' in explained.output
+    assert words in explained.html.decode()
+    assert 'of the test split' not in explained.output, 'explaining makes no score too good'
+
+
 def test_the_page_loads_nothing_and_runs_only_its_own_script(explained):
     html = explained.html.decode()
     page = Page(explained.html)
@@ -288,9 +296,12 @@ def test_other_classes_than_those_of_the_split_are_one_line():
     _check_trained('a.pth', {'dataset_meta': {'classes': list(CLASSES)}}, CLASSES)
     _check_trained('a.pth', {}, CLASSES)
     dataset = SimpleNamespace(metainfo={'classes': CLASSES})
-    assert _classes(dataset, SimpleNamespace(out_channels=3)) == CLASSES
+    assert fitting_classes(dataset, 3) == CLASSES
+    assert fitting_classes(SimpleNamespace(), 2) == ('0', '1')
     with pytest.raises(ValueError, match='must have the 4 classes of the model, got 3'):
-        _classes(dataset, SimpleNamespace(out_channels=4))
+        fitting_classes(dataset, 4)
+    heads = [SimpleNamespace(out_channels=channels, num_classes=4) for channels in (3, 1, None)]
+    assert [_num_classes(head) for head in heads] == [3, 2, 4]
 
 
 def test_a_split_without_labels_is_one_line(tiny, tmp_path):

@@ -20,7 +20,7 @@ ALLOWED = {
     'scan': {'loss_places', 'printable', 'stats', 'checks', 'files', 'signals', 'stack', 'registry'},
     'weights': {'files', 'stats', 'checks', 'registry', 'functional'},
     'losses': {'functional', 'dispatch', 'stats', 'checks', 'weights', 'registry'},
-    'heads': {'functional', 'dispatch', 'stats', 'checks', 'registry'},
+    'heads': {'functional', 'dispatch', 'stats', 'checks', 'loss_places', 'registry'},
     'metrics': {'functional', 'stats', 'analysis', 'checks', 'files', 'padding', 'printable', 'registry'},
     'hooks': {'functional', 'stats', 'scan', 'weights', 'heads', 'sampling', 'analysis', 'checks', 'files', 'padding',
               'signals', 'workers', 'registry'},

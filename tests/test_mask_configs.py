@@ -1,15 +1,14 @@
 """The configs of K-Net and Mask2Former: MMSegmentation's networks, and a child that changes the losses on classes alone."""
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import mmseg
 import pytest
 from conftest import ROOT
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
+from support.zoo import MMSEG
 
 from mmimb.engine.check_heads import check_heads
 from mmimb.engine.embed_stats import embed_stats
@@ -17,7 +16,6 @@ from mmimb.loss_places import OTHER, loss_places
 from mmimb.stack import lacking
 from mmimb.weights import weights_of_queries
 
-MMSEG = Path(mmseg.__file__).parent / '.mim/configs'
 FOLDER = ROOT / 'configs/masks'
 BASELINES = sorted(FOLDER.glob('*_ce.py'))
 ROOTS = sorted(FOLDER.glob('*_ce-root.py'))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from mmengine import Config
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from support.tiny_run import CLASSES, make_config, make_dataset, make_report
@@ -175,11 +174,9 @@ custom_hooks = [dict(type='mmimb.ClassWeightHook', source='train', interval=1)]
 default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2))
 '''
     config = make_config(folder / 'tiny.py', make_dataset(folder / 'data'), make_report(folder / 'stats.json'), text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', 'written by another test')
-        cfg, _, _ = prepare(TrainOptions(str(config), work_dir=str(folder / 'work'), seed=0))
-        runner = build_runner(cfg)
-        runner.train()
+    cfg, _, _ = prepare(TrainOptions(str(config), work_dir=str(folder / 'work'), seed=0))
+    runner = build_runner(cfg)
+    runner.train()
     return config, runner
 
 
@@ -197,9 +194,8 @@ def test_weights_follow_difficulty(trained) -> None:
 
 @needs_mmdet
 @pytest.mark.parametrize('way', ['queries', 'map'])
-def test_the_tool_adjusts_a_trained_model(trained, way, tmp_path, monkeypatch) -> None:
+def test_the_tool_adjusts_a_trained_model(trained, way, tmp_path) -> None:
     config, runner = trained
-    monkeypatch.setattr(Config, 'pretty_text', 'written by another test')
     options = TestOptions(str(config), str(Path(runner.work_dir) / 'iter_2.pth'), work_dir=str(tmp_path), logit_adjustment=0.5,
                           stats=str(config.parent / 'stats.json'), query_adjustment=way)
     report = evaluate(options)

@@ -176,12 +176,12 @@ GOOD = dict(indptr=np.array([0, 1]), class_index=np.array([0], np.int32), pixels
     (archive(**{**GOOD, 'pixels': np.array([3.])}), 'pixels is'), (archive(**{**GOOD, 'pixels': np.array([0])}), 'be positive'),
     (archive(**{**GOOD, 'pixels': np.array([3, 4])}), 'must have 1 entries'),
     (archive(**{**GOOD, 'class_index': np.array([-1])}), 'must not be negative'),
-    (archive(**{**GOOD, 'class_index': np.array([7])}), 'counts of the same scan'),
     (archive(**{**GOOD, 'indptr': np.array([[0, 1]])}), '`indptr` must be a list of integers'),
     (archive(**{**GOOD, 'indptr': np.array([1, 1])}), '`indptr` must be ascending'),
     (archive(**{**GOOD, 'indptr': np.array([0, 2**62])}), 'must have 4611686018427387904 entries'),
     (archive(**{**GOOD, 'indptr': np.zeros(0, int)}), '`indptr` must be ascending'),
-    (archive(**GOOD), 'counts of the same scan'), (archive(**GOOD, ignored=np.array([1, 2])), '`ignored` must be 1 counts'),
+    (archive(**GOOD), '`per_image_sha256` does not fit'),
+    (archive(**GOOD, ignored=np.array([1, 2])), '`ignored` must be 1 counts'),
 ], ids=lambda value: value if isinstance(value, str) else '')
 def test_made_up_counts_are_refused(files, data, rule) -> None:
     (files / 's.npz').write_bytes(data)
@@ -194,8 +194,12 @@ def test_made_up_counts_are_refused(files, data, rule) -> None:
 def test_the_counts_of_a_report_stay_readable(files, made) -> None:
     """Old reports hold no checksum, and nothing about the audit."""
     data = json.loads(made['s.json'])
-    for key in ('counts_sha256', 'audit', 'cooccurrence', 'run'):
+    for key in ('counts_sha256', 'per_image_sha256', 'audit', 'cooccurrence', 'run'):
         del data[key]
     (files / 'old.json').write_text(json.dumps(data))
     assert equal_stats(ClassStats.load(files / 'old.json'), ClassStats.load(files / 's.json'))
     assert equal_counts(PerImageCounts.load(files / 'old.json'), PerImageCounts.load(files / 's.json'))
+    for counts in (GOOD, {**GOOD, 'class_index': np.array([7])}):
+        (files / 's.npz').write_bytes(archive(**counts))
+        with pytest.raises(ValueError, match='must be counts of the same scan, got others; scan it again'):
+            PerImageCounts.load(files / 'old.json')

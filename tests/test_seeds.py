@@ -8,12 +8,21 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import torch
-from support.tiny_run import ROOT, environment, error_line, make_config, refused, start, tiny, tool
+from support.tiny_run import (
+    ROOT,
+    environment,
+    error_line,
+    make_config,
+    refused,
+    same_weights,
+    start,
+    tiny,
+    tool,
+    wait_until,
+)
 
 from mmimb.analysis import load
 from mmimb.analysis.scalars import validations
@@ -41,11 +50,6 @@ def options_of(tiny, work, **more):
     return SeedOptions(**{'configs': [str(tiny.config)], 'seeds': [3, 4], 'work_dir': str(work), **more})
 
 
-def same_weights(first: Path, second: Path) -> bool:
-    one, two = (torch.load(path, weights_only=True)['state_dict'] for path in (first, second))
-    return list(one) == list(two) and all(torch.equal(one[key], two[key]) for key in one)
-
-
 def scores(work: Path) -> dict:
     """The validations of a run without what the clock gives."""
     return {step: {k: repr(v) for k, v in row.items() if 'time' not in k} for step, row in validations(work).items()}
@@ -54,14 +58,6 @@ def scores(work: Path) -> dict:
 def without_progress(lines):
     """The lines that do not come every 30 s, on a busy machine."""
     return [line for line in lines if not line.endswith((': starting', ' of 8'))]
-
-
-def wait_until(condition, process=None, timeout=120):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert process is None or process.poll() is None, 'it ended before'
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.tiny_run import ROOT, environment, make_dataset
+from support.tiny_run import ROOT, environment, make_dataset, wait_until
 
 from mmimb.signals import AGAIN
 
@@ -34,16 +34,8 @@ def importing(tmp_path: Path, name: str, after: str = 'pass', ignored: bool = Fa
     process = subprocess.Popen([sys.executable, str(ROOT / 'tools' / name), *TOOLS[name]], cwd=tmp_path, env=env, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL))
-    wait_until(tmp_path / 'importing', process)
+    wait_until((tmp_path / 'importing').exists, process)
     return process
-
-
-def wait_until(mark: Path, process: subprocess.Popen) -> None:
-    end = time.monotonic() + 100
-    while not mark.exists():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(('name', 'number', 'status'), [
@@ -111,7 +103,7 @@ def test_a_scan_says_how_to_go_on(tmp_path, number, status, workers):
         command = [sys.executable, str(ROOT / 'tools/scan_dataset.py'), 'config.py', '--workers', str(workers)]
         process = subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True, stdout=file, stderr=file,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    wait_until(tmp_path / 'reading', process)
+    wait_until((tmp_path / 'reading').exists, process)
     os.killpg(process.pid, number)
     assert process.wait(30) == status
     assert log.read_text().splitlines()[-1] == (

@@ -22,6 +22,7 @@ from support.tiny_run import (
     make_dataset,
     make_report,
     refused,
+    same_weights,
     tool,
 )
 
@@ -78,12 +79,6 @@ def trained(tmp_path_factory) -> Trained:
 
 def load(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    first, second = load(a)['state_dict'], load(b)['state_dict']
-    return list(first) == list(second) and all(
-        x.dtype == y.dtype and torch.equal(x, y) for x, y in zip(first.values(), second.values(), strict=True))
 
 
 def test_the_file_is_a_plain_checkpoint_with_another_bias(trained) -> None:

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mmseg
 import pytest
 import torch
 import yaml
@@ -14,9 +13,8 @@ from conftest import ROOT
 from mmengine import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from support.zoo import MMSEG, ZOO
 
-MMSEG = Path(mmseg.__file__).parent / '.mim/configs'
-ZOO = ('ade20k', 'cityscapes', 'coco_stuff164k', 'pascal_context')
 CONFIGS = sorted(path for folder in ZOO for path in (ROOT / 'configs' / folder).glob('*.py'))
 BASELINES = [path for path in CONFIGS if path.stem.endswith('_ce')]
 LOSSES = {'mmimb.CrossEntropyLoss': 'CrossEntropyLoss', 'mmimb.OhemCrossEntropyLoss': 'OhemCrossEntropy'}

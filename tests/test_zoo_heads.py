@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import ROOT
-from mmengine import Config
 from mmseg.models import decode_heads
 from support.tiny_run import make_config, make_dataset
 from support.zoo import FAMILIES, Family, shrunk
@@ -70,7 +69,6 @@ def losses_in(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 @pytest.mark.parametrize('family', [family for family in FAMILIES if not family.task], ids=str)
 def test_the_suggested_config_trains_with_our_losses(family, scanned, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(Config, 'pretty_text', 'written by another test')  # takes many seconds for the largest of them
     data, report, stats = scanned
     base = write_base(family, tmp_path, data, report)
     cfg = read_config(str(base))

@@ -77,7 +77,7 @@ def over_units(pairs: Iterable[tuple[np.ndarray, np.ndarray]], keys: Mapping[str
         pairs: For each seed the ``(U, 3, C)`` counts of an arm and of the reference: right, labelled and predicted pixels of
             the same units in the same order. They are read one after the other.
         keys: For each score its name in :data:`MEASURES` and the classes of its mean. In a draw, a class without a labelled
-            pixel is left out.
+            pixel is left out; one that no unit has labelled counts where it is predicted, as in the metric.
         seed: Of the draws.
 
     Returns:
@@ -114,20 +114,25 @@ def _resampled(counts: np.ndarray, keys: Mapping[str, Key], seed: int) -> np.nda
     """Return ``(1 + DRAWS, K)`` scores in percent: of all units, then of each draw."""
     number, flat = len(counts), counts.reshape(len(counts), -1).astype(np.float64)
     rng, share = np.random.default_rng(seed), np.full(number, 1 / number)
-    rows = [_scores(flat.sum(0)[None], keys)]
+    never = counts[:, 1].sum(0) == 0
+    rows = [_scores(flat.sum(0)[None], keys, never)]
     for start in range(0, DRAWS, PART):
         draws = rng.multinomial(number, share, min(PART, DRAWS - start)).astype(np.float64)
-        rows.append(_scores(draws @ flat, keys))
+        rows.append(_scores(draws @ flat, keys, never))
     return np.vstack(rows)
 
 
-def _scores(totals: np.ndarray, keys: Mapping[str, Key]) -> np.ndarray:
-    """Return ``(B, K)`` scores of ``(B, 3C)`` counts."""
+def _scores(totals: np.ndarray, keys: Mapping[str, Key], never: np.ndarray) -> np.ndarray:
+    """Return ``(B, K)`` scores of ``(B, 3C)`` counts.
+
+    A class without a labelled pixel is left out, but for those that are ``never`` labelled, in no unit: they count as in the
+    metric, with IoU 0 where they are predicted.
+    """
     hits, labelled, predicted = np.split(totals, 3, axis=1)
     values = {}
     with np.errstate(invalid='ignore', divide='ignore'):
         for measure in {measure for measure, _ in keys.values()}:
-            values[measure] = 100 * np.where(labelled > 0, MEASURES[measure](hits, labelled, predicted), np.nan)
+            values[measure] = 100 * np.where((labelled > 0) | never, MEASURES[measure](hits, labelled, predicted), np.nan)
     return np.stack([_mean(values[measure][:, list(classes)]) for measure, classes in keys.values()], axis=1)
 
 
@@ -143,7 +148,7 @@ MEASURES: dict[str, Callable[[Counts, Counts, Counts], Counts]] = {
     'IoU': lambda hits, labelled, predicted: hits / (labelled + predicted - hits),
     'Acc': lambda hits, labelled, predicted: hits / labelled,
     'Precision': lambda hits, labelled, predicted: hits / predicted,
-    # of a class that is labelled and never predicted it is 0, for means
-    'PrecisionOrZero': lambda hits, labelled, predicted: hits / np.maximum(predicted, 1),
+    # for means: 0 of a class that is labelled and never predicted, none of a class that is not labelled
+    'PrecisionOrZero': lambda hits, labelled, predicted: np.where(labelled > 0, hits / np.maximum(predicted, 1), np.nan),
     'aAcc': lambda hits, labelled, predicted: hits.sum(1, keepdims=True) / labelled.sum(1, keepdims=True),
 }

@@ -92,21 +92,23 @@ def difference_cell(comparison: Comparison, key: str) -> Cell:
     return Cell(text, sign(gain.mean), comparison.side(key) != 0)
 
 
-def interval_source(found: Sequence[Comparison]) -> str:
-    """Return what the intervals of a table are over, for its title; nothing where there are none."""
-    over = list(dict.fromkeys(SEEDS if len(c.pairs) > 1 else IMAGES if c.images else '' for c in found))
-    named = ' or '.join(filter(None, over))
-    return f'; in brackets 95 % intervals {named}' if named else ''
+def interval_source(found: Sequence[Comparison], keys: Sequence[str]) -> str:
+    """Return what the intervals of the rows ``keys`` are over, for the title of a table; nothing where there are none."""
+    told = [comparison.told(key) for comparison in found for key in keys]
+    over = dict.fromkeys(source for gain, source in told if bounds(gain) and not math.isnan(gain.mean))
+    return f'; in brackets 95 % intervals {" or ".join(over)}' if over else ''
 
 
 def _overall(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
-    several = any(len(run.seeds) > 1 for run in runs)
-    title = 'Means in percent' + (', ± sample standard deviation over the seeds' if several else '') + interval_source(found)
-    both = [c for c in found if c.images and bounds(c.gain('mIoU'))]
-    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{_title(c, found)}, {IMAGES}' for c in both)])
     groups = group_names(runs)
     tail = ['mAcc_tail', 'mPrecision_tail'] if 'tail' in groups else []
-    for key in ['mIoU', *(f'mIoU_{name}' for name in groups), 'mAcc', 'mPrecision', *tail, 'aAcc']:
+    keys = ['mIoU', *(f'mIoU_{name}' for name in groups), 'mAcc', 'mPrecision', *tail, 'aAcc']
+    several = any(len(run.seeds) > 1 for run in runs)
+    title = 'Means in percent' + (', ± sample standard deviation over the seeds' if several else '') \
+        + interval_source(found, keys)
+    both = [c for c in found if c.images and bounds(c.gain('mIoU'))]
+    grid = Grid(title, ['mean of', *_columns(runs, found), *(f'{_title(c, found)}, {IMAGES}' for c in both)])
+    for key in keys:
         grid.add(NAMES.get(key, key), *_cells(runs, found, key), *(bounds(c.over_images(key)) for c in both))
     grid.line()
     blank = [''] * len(both)
@@ -124,8 +126,7 @@ def _classes(runs: Sequence[Run], found: Sequence[Comparison]) -> Grid:
     """Return the IoU of every class, with the differences of recall and precision beside it."""
     beside = {'Acc': 'Δ recall', 'Precision': 'Δ precision'}
     more = [f'{name}{"" if len(found) == 1 else f", {c.run.name}"}' for c in found for name in beside.values()]
-    title = 'IoU per class in percent' + _order_of(runs) + interval_source(found)
-    grid = Grid(title, ['class', 'group', *_columns(runs, found), *more], 2)
+    grid = Grid(_title_of_classes(runs, found, 'IoU', 'IoU'), ['class', 'group', *_columns(runs, found), *more], 2)
     for c, group in _sections(grid, runs):
         changes = [_change(comparison, f'{kind}.{c}') for comparison in found for kind in beside]
         grid.add(c, group or '-', *_cells(runs, found, f'IoU.{c}'), *changes)
@@ -138,8 +139,7 @@ def _change(comparison: Comparison, key: str) -> Cell:
 
 
 def _of_class(runs: Sequence[Run], found: Sequence[Comparison], kind: str, name: str) -> Grid:
-    title = f'{name} per class in percent' + _order_of(runs) + interval_source(found)
-    grid = Grid(title, ['class', *_columns(runs, found)], detail=True)
+    grid = Grid(_title_of_classes(runs, found, kind, name), ['class', *_columns(runs, found)], detail=True)
     for c, _ in _sections(grid, runs):
         grid.add(c, *_cells(runs, found, f'{kind}.{c}'))
     return grid
@@ -160,8 +160,10 @@ def _by_seed(comparison: Comparison) -> Grid:
     return grid
 
 
-def _order_of(runs: Sequence[Run]) -> str:
-    return ', from frequent to rare' if any(class_order(runs).values()) else ''
+def _title_of_classes(runs: Sequence[Run], found: Sequence[Comparison], kind: str, name: str) -> str:
+    order = class_order(runs)
+    sorted_by = ', from frequent to rare' if any(order.values()) else ''
+    return f'{name} per class in percent{sorted_by}{interval_source(found, [f"{kind}.{c}" for c in order])}'
 
 
 def _sections(grid: Grid, runs: Sequence[Run]) -> Sequence[tuple[str, str]]:

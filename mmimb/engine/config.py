@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..stack import MMDET_HINT, name_installed_packages, require_stack
+from ..stack import MMDET_HINT, OF_MMDET, name_installed_packages, require_stack
 from .config_types import check_types
 from .errors import EXPECTED
 from .launch import has_accelerator
@@ -39,13 +39,14 @@ def read_config(path: str, *, overrides: Sequence[str] | None = None, required: 
     _make_importable(path)
     try:
         cfg = Config.fromfile(path)
+        vars(cfg)['_format_python_code'] = False  # fromfile() has an argument for it, which most configs do not get
     except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, EXPECTED) else f'{type(error).__name__}: '
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         if isinstance(error, ImportError):
             kind, text = 'import: ', _first_error(error)  # mmengine tells the whole path instead
         if 'mmdet' in str(text) and isinstance(error, ImportError):
-            text = f'{text}; Mask2FormerHead and MaskFormerHead need it: {MMDET_HINT}, or take IterativeDecodeHead'
+            text = f'{text}; {" and ".join(OF_MMDET)} need it: {MMDET_HINT}, or take IterativeDecodeHead'
         advice = LIST_HINT if isinstance(error, TypeError) and '_delete_' in str(error) and 'list' in str(error) else ''
         raise ValueError(f'`config` must be a readable config, got {path!r} ({kind}{text}){advice}') from error
     if overrides:

@@ -201,7 +201,7 @@ def _tuned(content: Mapping[str, Any], correction: Any) -> list[str]:
 
 def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta: Mapping[str, Any]) -> dict[str, Any]:
     classes = list(dataset_classes(runner.test_dataloader.dataset) or ())
-    trained = _trained_classes(meta)
+    trained = trained_classes(meta)
     if trained and trained != classes:
         runner.logger.warning(f'the model was trained on the classes {trained}, the dataset has {classes}')
     seed = meta.get('seed')
@@ -220,7 +220,8 @@ def _report(runner: Any, metrics: Mapping[str, Any], options: TestOptions, meta:
     return report
 
 
-def _trained_classes(meta: Mapping[str, Any]) -> list[str]:
+def trained_classes(meta: Mapping[str, Any]) -> list[str]:
+    """Return the classes that a model was trained on, empty if the ``meta`` of its checkpoint does not say them."""
     dataset_meta = meta.get('dataset_meta')
     classes = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else meta.get('CLASSES')  # of mmseg 0.x
     return [str(name) for name in classes] if isinstance(classes, (list, tuple)) else []

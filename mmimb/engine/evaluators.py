@@ -28,7 +28,7 @@ def check_evaluators(cfg: Any, split: str = 'val') -> list[str]:
         return []
     owner: dict[str, str] = {}
     unknown: list[str] = []
-    for metric in _metrics(cfg.get(place)):
+    for metric in metric_cfgs(cfg.get(place)):
         name = str(getattr(metric['type'], '__name__', metric['type']))
         keys = _keys(metric, cfg, split, place)
         if keys is None:
@@ -51,7 +51,7 @@ def _is_own(cfg: Any, split: str) -> bool:
     return not names <= {'Evaluator', 'ValLoop', 'TestLoop'}
 
 
-def _metrics(evaluator: Any) -> Iterator[Mapping[str, Any]]:
+def metric_cfgs(evaluator: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the configs of the metrics; objects that are built already are left alone."""
     if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
         evaluator = evaluator['metrics']

@@ -14,10 +14,11 @@ from ..metrics import LongTailIoUMetric, PrecisionRecallMetric
 from ..metrics.anatomy import AnatomyMetric
 from ..scan.reader import Reader
 from ..scan.sample_reader import SampleReader
-from ..scan.sources import dataset_classes
 from ..stats import ClassStats
 from .decision import Classifier
+from .evaluation import trained_classes
 from .explaining import WIDTH, Picture
+from .tuning_split import fitting_classes
 
 
 class ExplainRun:
@@ -39,7 +40,7 @@ class ExplainRun:
         head = last_head(self.model)
         if head is None:
             raise ValueError('`CHECKPOINT` must be of a model with a decode head, got one without it')
-        self.classes = _classes(self.dataset, head)
+        self.classes = fitting_classes(self.dataset, _num_classes(head))
         stats.fit(len(self.classes), self.classes, 'the split')
         common = {'stats': stats, 'ignore_index': head.ignore_index}
         self.counting, self.anatomy = LongTailIoUMetric(keep_counts=True, **common), AnatomyMetric(**common)
@@ -104,21 +105,16 @@ class ExplainRun:
             return None
 
 
-def _classes(dataset: Any, head: Any) -> tuple[str, ...]:
+def _num_classes(head: Any) -> int:
     channels = int(getattr(head, 'out_channels', None) or head.num_classes)
-    number = 2 if channels == 1 else channels
-    classes = dataset_classes(dataset) or tuple(map(str, range(number)))
-    if len(classes) != number:
-        raise ValueError(f'`--split` must have the {number} classes of the model, got {len(classes)}')
-    return classes
+    return 2 if channels == 1 else channels
 
 
 def _check_trained(name: str, meta: Any, classes: tuple[str, ...]) -> None:
-    of_dataset = meta.get('dataset_meta')
-    trained = of_dataset.get('classes') if hasattr(of_dataset, 'get') else meta.get('CLASSES')
-    if isinstance(trained, (list, tuple)) and tuple(map(str, trained)) != classes:
+    trained = trained_classes(meta)
+    if trained and tuple(trained) != classes:
         raise ValueError(f'`CHECKPOINT` must be of a model with the classes of the split ({", ".join(classes)}), got {name!r} '
-                         f'with {", ".join(map(str, trained))}')
+                         f'with {", ".join(trained)}')
 
 
 def _palette(dataset: Any, number: int) -> np.ndarray:

@@ -18,11 +18,13 @@ from ..scan.sources import leaves
 from ..stack import require_stack
 from ..stats import ClassStats
 from ..stats.imbalance import rarest
+from ..stats.known import PREFIX
 from .checkpoint import check_named_checkpoints, inspect_checkpoint, refused_pickles, set_trust
 from .evaluation import build_test_runner
+from .evaluators import metric_cfgs
 from .fit import fit_hook
 from .launch import leave_group, prepare_launch
-from .tuning_split import tuning_config
+from .tuning_split import overlaps, tuning_config
 
 RARE = 6  # classes that are looked at
 IMAGES = 2  # of a class, by each way of choosing them
@@ -150,9 +152,8 @@ def explain_checkpoint(options: ExplainOptions) -> Explanation | None:
         inspect_checkpoint(name, trust=options.trust_checkpoint)
     cfg.load_from, cfg.resume = None, False
     check_named_checkpoints(cfg, trust=options.trust_checkpoint)
-    cfg.load_from = names[0]
     os.environ.setdefault('LOCAL_RANK', str(options.local_rank))
-    notices = prepare_launch(cfg, options.launcher)
+    notices = overlaps(cfg, options.split, ['train']) + prepare_launch(cfg, options.launcher)
     runner = build_test_runner(cfg)
     runner.call_hook('before_run')
     rare = tuple(rarest(stats, RARE))
@@ -191,12 +192,11 @@ def chosen(found: RunEvidence, rare: Iterable[int]) -> tuple[Choice, ...]:
 
 def _report(given: str | None, evaluator: Any) -> str:
     """Return the path of the scanner's report: the given one, else that of the evaluator of the split."""
-    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
-    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
-        named = metric.get('stats') if isinstance(metric, Mapping) else None
-        if given is None and isinstance(named, str) and not named.startswith('mmimb::'):
-            given = named
-    if given is None:
-        raise ValueError('`--stats` must name the report of `mmimb scan CONFIG` on the training split, got none (and the '
-                         'evaluator of the split names none)')
-    return given
+    if given is not None:
+        return given
+    for metric in metric_cfgs(evaluator):
+        stats = metric.get('stats')
+        if isinstance(stats, str) and not stats.startswith(PREFIX):
+            return stats
+    raise ValueError('`--stats` must name the report of `mmimb scan CONFIG` on the training split, got none (and the '
+                     'evaluator of the split names none)')

@@ -14,10 +14,10 @@ from ..analysis.image_groups import image_groups
 from ..analysis.offset_objective import Counts, Objective
 from ..analysis.offsets import Tuning, half_of_weights, tune
 from ..analysis.score_sample import pool
-from ..scan.sources import dataset_classes
 from ..stats import ClassStats
 from .decision import Classifier, class_weights_of, correction_notices, losses_of
 from .score_pass import ScorePass
+from .tuning_split import fitting_classes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TuningRun:
         key = self.classifier.key
         self.classifier.restore(state.get(key, state.get(f'module.{key}')))
         dataset = self.loop.dataloader.dataset
-        self.classes = _classes(dataset, self.classifier.num_classes)
+        self.classes = fitting_classes(dataset, self.classifier.num_classes)
         self.classifier.check(self._first_scores)
         self.scan = ScorePass(self.classifier, len(dataset), self.classifier.head.ignore_index)
         self.loop.evaluator = Evaluator([self.scan])
@@ -164,10 +164,3 @@ def _check_groups(numbers: Sequence[int]) -> None:
         raise ValueError('`--split` must hold 2 groups of images or more, for offsets are tried on others than they were found '
                          f'on, got {images} image{"s" * (images != 1)} in {found}; without such images, '
                          '`mmimb test --logit-adjustment` takes back what weights did')
-
-
-def _classes(dataset: Any, number: int) -> tuple[str, ...]:
-    classes = dataset_classes(dataset) or tuple(map(str, range(number)))
-    if len(classes) != number:
-        raise ValueError(f'`--split` must have the {number} classes of the model, got {len(classes)}')
-    return classes

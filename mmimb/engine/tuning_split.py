@@ -1,15 +1,16 @@
-"""The split that decisions are tuned on, and whether it is one that should not be tuned on."""
+"""The split that is tuned on or explained, and whether its images are those of another one."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..scan import build_split
-from ..scan.sources import leaves
+from ..scan.sources import dataset_classes, leaves
 from .config import check_datasets, read_config, set_work_dir
 
 SPLITS = ('val', 'test')
+OTHERS = {'test': 'reported_dataloader', 'train': 'train_dataloader'}
 HARM = {'test': 'its scores will be too good afterwards; tune on images that you do not report',
         'train': 'a model is surer of them than of new ones'}
 
@@ -53,19 +54,38 @@ def _kind(hook: Any) -> str:
     return kind.split('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
 
 
-def overlaps(cfg: Any, split: str) -> list[str]:
-    """Return warnings about images of the split that are trained on or reported."""
-    tuned = _images(build_split(cfg, 'test'))
+def overlaps(cfg: Any, split: str, others: Iterable[str] = tuple(OTHERS)) -> list[str]:
+    """Return warnings about images of the split that are also in others: trained on, or reported.
+
+    Args:
+        cfg: Of :func:`tuning_config`.
+        split: As it is called on the command line.
+        others: ``'test'`` and ``'train'``, or one of them.
+    """
+    images = _images(build_split(cfg, 'test'))
     notices = []
-    for name, key in (('test', 'reported_dataloader'), ('train', 'train_dataloader')):
+    for name in others:
+        dataloader = cfg.get(OTHERS[name])
         try:
-            other = _images(build_split({**cfg, 'train_dataloader': cfg.get(key)}, 'train')) if cfg.get(key) else set()
+            other = _images(build_split({**cfg, 'train_dataloader': dataloader}, 'train')) if dataloader else set()
         except (ValueError, TypeError, OSError, KeyError):
             notices.append(f'the images of the {name} split could not be listed: make sure that none is in --split {split}')
             continue
-        if common := len(tuned & other):
-            notices.append(f'{common} of {len(tuned)} images of --split {split} are those of the {name} split: {HARM[name]}')
+        if common := len(images & other):
+            notices.append(f'{common} of {len(images)} images of --split {split} are those of the {name} split: {HARM[name]}')
     return notices
+
+
+def fitting_classes(dataset: Any, number: int) -> tuple[str, ...]:
+    """Return the class names of the split, or numbers where it has no names.
+
+    Raises:
+        ValueError: Their number is not that of the model.
+    """
+    classes = dataset_classes(dataset) or tuple(map(str, range(number)))
+    if len(classes) != number:
+        raise ValueError(f'`--split` must have the {number} classes of the model, got {len(classes)}')
+    return classes
 
 
 def _images(dataset: Any) -> set[str]:

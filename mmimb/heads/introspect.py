@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-OF_QUERIES = ('Mask2FormerHead', 'MaskFormerHead', 'SideAdapterCLIPHead')
+from ..loss_places import OF_QUERIES
+
 ACTIVATIONS = ('none', 'softmax', 'sigmoid')
 
 

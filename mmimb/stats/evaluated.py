@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import npz
-from .report_json import read_object
+from .beside import file_names, load_beside
 
 ARRAYS = ('confusion', 'indptr', 'class_index', 'intersection', 'label', 'prediction', 'files')
 SUFFIX = '.counts.npz'
@@ -104,30 +103,12 @@ class EvaluatedCounts:
             FileNotFoundError: One of the two files is not there.
             ValueError: One of them is no such file, was cut or changed, or they are not of the same evaluation.
         """
-        report = Path(report)
-        data = read_object(report, 'report', '`mmimb test --out`')
-        if not isinstance(data.get('per_image'), str):
-            raise ValueError(f'`report` must be a result of `mmimb test --out` that names `per_image`, got {str(report)!r}')
-        path = report.parent / Path(data['per_image']).name
-        if not path.is_file():
-            raise FileNotFoundError(f'`per_image` of {str(report)!r} must be a file beside it, got {path.name!r} '
-                                    '(no such file)')
-        try:
-            arrays = npz.read(path, ARRAYS)
-            counts = cls.of(arrays)
-        except ValueError as error:
-            raise ValueError(f'`per_image` of {str(report)!r}: {error}') from error
-        if data.get('per_image_sha256') != npz.digest(arrays):
-            raise ValueError(f'`per_image` of {str(report)!r} must hold the counts that were written, got others '
-                             '(`per_image_sha256` does not fit)')
-        return counts
+        return load_beside(Path(report), cls.of, ARRAYS, writer='`mmimb test --out`')
 
     @classmethod
     def of(cls, arrays: dict[str, Any]) -> EvaluatedCounts:
         """Return the counts of :meth:`arrays`."""
-        if arrays['files'].ndim != 1 or arrays['files'].dtype.kind != 'U':
-            raise ValueError(f'`files` must be names, got {arrays["files"].dtype}')
-        return cls(**{name: arrays[name] for name in ARRAYS[:-1]}, files=tuple(arrays['files'].tolist()))
+        return cls(**{name: arrays[name] for name in ARRAYS[:-1]}, files=file_names(arrays))
 
 
 def shared_names(paths: Sequence[str]) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import npz
+from .beside import file_names, load_beside
 from .class_stats import ClassStats
 from .known import refuse_published
-from .report_json import read_object
 
 ARRAYS = ('indptr', 'class_index', 'pixels', 'files')
 BLOCK = 4096
@@ -82,26 +81,14 @@ class PerImageCounts:
         """
         refuse_published(report)
         report = Path(report)
-        data = read_object(report, 'report')
-        if not isinstance(data.get('per_image'), str):
-            raise ValueError(f'`report` must be a scanner report that names `per_image`, got {str(report)!r}')
-        path = report.parent / Path(data['per_image']).name
-        if not path.is_file():
-            raise FileNotFoundError(f'`per_image` of {str(report)!r} must be a file beside it, got {path.name!r} '
-                                    '(no such file)')
-        try:
-            arrays = npz.read(path, ARRAYS, ('ignored', ))
-            if arrays['files'].ndim != 1 or arrays['files'].dtype.kind != 'U':
-                raise ValueError(f'`files` must be names, got {arrays["files"].dtype}')
-            counts = cls(arrays['indptr'], arrays['class_index'], arrays['pixels'], tuple(arrays['files'].tolist()),
-                         arrays.get('ignored'))
-        except ValueError as error:
-            raise ValueError(f'`per_image` of {str(report)!r}: {error}') from error
+        counts = load_beside(report, cls._of, ARRAYS, ('ignored', ), writer='`mmimb scan`', older=True)
         counts._compare(report)
-        if data.get('per_image_sha256', digest := npz.digest(arrays)) != digest:
-            raise ValueError(f'`per_image` of {str(report)!r} must hold the counts that were written, got others '
-                             '(`per_image_sha256` does not fit)')
         return counts
+
+    @classmethod
+    def _of(cls, arrays: dict[str, Any]) -> PerImageCounts:
+        """Return the counts of :meth:`arrays`."""
+        return cls(arrays['indptr'], arrays['class_index'], arrays['pixels'], file_names(arrays), arrays.get('ignored'))
 
     def _compare(self, report: Path) -> None:
         """Raise a ``ValueError`` if the sums are not those of the JSON."""

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mmimb.signals import SIGNALS, give_back
 
@@ -127,11 +129,26 @@ def free_port() -> str:
 
 def wait_for(log: Path, pattern: str, process: subprocess.Popen, timeout: float = 90) -> None:
     """Wait until ``pattern`` is in the output; fail if the process ends before."""
+    try:
+        wait_until(lambda: re.search(pattern, log.read_text(errors='replace')), process, timeout)
+    except AssertionError as error:
+        raise AssertionError(f'no {pattern!r} in the output ({error}):\n{log.read_text()[-3000:]}') from error
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen | None = None, timeout: float = 120) -> None:
+    """Wait until ``condition()`` is true; fail if the process ends before, or too much time passes."""
     end = time.monotonic() + timeout
-    while not re.search(pattern, log.read_text(errors='replace')):
-        if process.poll() is not None or time.monotonic() > end:
-            raise AssertionError(f'no {pattern!r} in the output (status {process.poll()}):\n{log.read_text()[-3000:]}')
-        time.sleep(0.05)
+    while not condition():
+        assert process is None or process.poll() is None, f'it ended before, with status {process.returncode}'
+        assert time.monotonic() < end, f'not within {timeout} s'
+        time.sleep(0.01)
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    """Return whether two plain checkpoints have the same parameters, bit by bit."""
+    one, two = (torch.load(path, weights_only=True)['state_dict'] for path in (first, second))
+    return list(one) == list(two) and all(
+        x.dtype == y.dtype and torch.equal(x, y) for x, y in zip(one.values(), two.values(), strict=True))
 
 
 def iterations(output: str) -> list[int]:

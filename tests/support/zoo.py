@@ -19,7 +19,8 @@ from mmseg.registry import MODELS
 
 from .tiny_run import CLASSES
 
-CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
+MMSEG = Path(mmseg.__file__).parent / '.mim/configs'
+ZOO = ('ade20k', 'cityscapes', 'coco_stuff164k', 'pascal_context')  # folders of configs/ with MMSegmentation's own settings
 R50, R50_ADE = 'r50-d8_4xb2-40k_cityscapes-512x1024.py', 'r50-d8_4xb4-80k_ade20k-512x512.py'
 SIDE = 64
 DEPTHS = {18: (64, 128, 256, 512), 34: (64, 128, 256, 512), 50: (256, 512, 1024, 2048)}
@@ -114,7 +115,7 @@ class PoolingBackbone(BaseModule):
 
 def shrunk(family: Family) -> ConfigDict:
     """Return the model of a family for images of 64 x 64 pixels and the three classes of the tiny run."""
-    model = Config.fromfile(CONFIGS / family.config).model
+    model = Config.fromfile(MMSEG / family.config).model
     model.pretrained = None
     if family.task:
         return model
