@@ -99,6 +99,16 @@ def test_a_map_of_the_entries_is_told_and_heeded(tmp_path) -> None:
     assert 'only_0_and_255' not in found.audit
 
 
+@pytest.mark.parametrize(('old', 'new'), [(0, None), (0, 300), ('0', 255)])
+def test_a_map_that_no_loading_can_use_is_one_line(tmp_path, monkeypatch, old, new) -> None:
+    write_pair(tmp_path, 'x', label(2))
+    dataset = build(leaf(tmp_path))
+    entry = {**dataset.get_data_info(0), 'label_map': {old: new}}
+    monkeypatch.setattr(dataset, 'get_data_info', lambda at: dict(entry))
+    with pytest.raises(ValueError, match=f'`label_map` of BaseSegDataset must map numbers .*, got {old!r}: {new!r}'):
+        scan_dataset(dataset, 0, 'train')
+
+
 @pytest.mark.parametrize('ignored', [True, False])
 def test_255_is_a_class_where_it_is_not_ignored(tmp_path, ignored) -> None:
     write_pair(tmp_path, 'x', label(2) * 255)

@@ -164,6 +164,9 @@ def label_settings(leaf: Any) -> dict[str, Any]:
     """Return ``reduce_zero_label`` and ``label_map`` of the entries of a dataset, a list where they differ.
 
     The entries are what LoadAnnotations reads: a ``load_data_list`` of one's own may map more than the dataset says.
+
+    Raises:
+        ValueError: A ``label_map`` has an entry that no loading can use.
     """
     found: dict[str, list[Any]] = {'reduce_zero_label': [], 'label_map': []}
     entries = (leaf.get_data_info(at) for at in range(len(leaf))) if len(leaf) else [vars(leaf)]
@@ -172,14 +175,24 @@ def label_settings(leaf: Any) -> dict[str, Any]:
         given = [entry.get(key) for key in found]
         if given != last:
             last = given
-            for values, value in zip(found.values(), (bool(given[0]), _plain_map(given[1])), strict=True):
+            for values, value in zip(found.values(), (bool(given[0]), _plain_map(leaf, given[1])), strict=True):
                 if value not in values:
                     values.append(value)
     return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
 
 
-def _plain_map(label_map: Any) -> Any:
-    return None if label_map is None else {str(k): int(v) for k, v in label_map.items()}
+def _plain_map(leaf: Any, label_map: Any) -> Any:
+    if label_map is None:
+        return None
+    for old, new in label_map.items():
+        try:
+            number = np.uint8(new)  # as the label map is assigned to
+        except (OverflowError, TypeError, ValueError):
+            number = None
+        if number is None or isinstance(old, str):  # a text equals no value
+            raise ValueError(f'`label_map` of {type(leaf).__name__} must map numbers to class numbers that fit 8 bits, '
+                             f'got {old!r}: {new!r}')
+    return {str(old): int(new) for old, new in label_map.items()}
 
 
 def label_loaders(leaf: Any) -> list[Any]:
