@@ -9,6 +9,7 @@ import pytest
 from mmimb.analysis.offset_evidence import student, witnesses
 from mmimb.analysis.offset_objective import Counts, Objective
 from mmimb.analysis.offset_search import Contest, _State, ascend
+from mmimb.analysis.offset_table import tuning_sentence
 from mmimb.analysis.offsets import half_of_weights, tune
 from mmimb.analysis.score_sample import ScoreSample, budget_per_image, pool, sample_image
 
@@ -192,6 +193,9 @@ def test_a_start_that_hurts_is_dropped() -> None:
     data = images(20, ROOT, size=40, seed=4)
     result = tune(sample_of(data), start=3 * ROOT_HALF)
     assert result.start is None
+    assert result.dropped.interval[1] < 0
+    assert (f'Start: half of the class weights taken back, which was dropped, for it changes mIoU by {result.dropped.gain:.2f} '
+            in tuning_sentence(result))
     assert result.offsets.tobytes() == tune(sample_of(data)).offsets.tobytes()
 
 
@@ -208,7 +212,8 @@ def test_offsets_on_top_of_the_start_are_those_of_the_whole_way() -> None:
 
 def test_an_even_start_is_no_start() -> None:
     data = images(4, [3, 2, 1], size=20)
-    assert tune(sample_of(data), start=np.ones(3)).start is None
+    result = tune(sample_of(data), start=np.ones(3))
+    assert (result.start, result.dropped) == (None, None)
 
 
 def test_the_same_call_gives_the_same_bits() -> None:

@@ -41,17 +41,18 @@ def tuning_sentence(tuning: Tuning) -> str:
     over = '' if tuning.start is None else ' over the start'
     tried = f'Compared by cross-validation over {tuning.num_groups} groups, gain of {tuning.objective}{over}: {tried}.'
     tried = textwrap.fill(tried, WIDTH, subsequent_indent='  ', break_on_hyphens=False)
-    if tuning.start is not None:
-        gain, (low, high) = tuning.start.gain, tuning.start.interval
-        tried = ('Start: half of the class weights taken back, which changes '
-                 f'{tuning.objective} by {gain:+.2f} ({low:+.2f} to {high:+.2f}).\n{tried}')
+    for start, verb in ((tuning.start, 'changes'), (tuning.dropped, 'was dropped, for it changes')):
+        if start is not None:
+            tried = (f'Start: half of the class weights taken back, which {verb} {tuning.objective} by {start.gain:+.2f} '
+                     f'({start.interval[0]:+.2f} to {start.interval[1]:+.2f}).\n{tried}')
     if not tuning.changed:
         return f'No change: no offsets are sure to raise {tuning.objective} ({tuning.before:.2f} on this split).\n{tried}'
     on_top = ', on top of the start' if tuning.start is not None and tuning.family != 'start' else ''
     kind = {'prior': f'-{tuning.tau:g} log(share)' if tuning.tau >= 0 else f'{-tuning.tau:g} log(share)',
             'start': 'half of the class weights taken back; no others are sure to be better',
             'per-class': 'one offset per class',
-            'shrunk': f'one per class, drawn to {-tuning.tau:g} log(share) as by {tuning.strength or 0:g} groups'}
+            'shrunk': f'one per class, shrunk towards {-tuning.tau:g} log(share), half of the way where a class is in '
+                      f'{tuning.strength or 0:g} group{"s" * (tuning.strength != 1)}'}
     low, high = tuning.interval
     return (f'Offsets: {kind[tuning.family]}{on_top}. Expected gain of {tuning.objective} on new images: {tuning.gain:+.2f} '
             f'points ({LEVEL:g} % interval {low:+.2f} to {high:+.2f}).\n'

@@ -41,7 +41,8 @@ class Tuning:
         objective: What was maximised.
         candidates: What was compared, from least to most freedom; the gains are those over the start.
         num_groups: Groups of the cross-validation.
-        start: What the offsets of the start are worth over the model as it is; None without a start, or if it was refused.
+        start: What the offsets of the start are worth over the model as it is; None without a start, or if it was dropped.
+        dropped: The same of a start that was dropped.
     """
 
     offsets: np.ndarray
@@ -57,6 +58,7 @@ class Tuning:
     candidates: tuple[Candidate, ...]
     num_groups: int
     start: Candidate | None = None
+    dropped: Candidate | None = None
 
     @property
     def changed(self) -> bool:
@@ -96,12 +98,13 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     as_is = contest.counts(zero)
     fold = split_groups(as_is.labels > 0, folds)
     draws = group_draws(sample.num_groups)
-    base, begin, worth = as_is, zero, None
+    base, begin, worth, dropped = as_is, zero, None, None
     if start is not None:
         begin = _clipped(_checked_start(start, labels), span)
         base = contest.counts(begin)
         worth = measured(Candidate(0.0, None), base, as_is, goal, draws)
         if not begin.any() or worth.interval[1] < 0:
+            dropped = worth if begin.any() else None
             base, begin, worth = as_is, zero, None
     begun = contest if worth is None else Contest.of(sample.shifted(begin), span)
     search = _Search(begun, goal, log_share * unit, MARGIN * unit)
@@ -109,7 +112,7 @@ def tune(sample: ScoreSample, objective: str | Mapping[str, float] = 'mIoU', *, 
     best = max(ways, key=lambda way: way.interval[0])
     before = float(goal.value(as_is.sum()))
     result = Tuning(zero, 'none', 0.0, None, 0.0, (0.0, 0.0), before, before, unit, str(goal), tuple(ways), sample.num_groups,
-                    worth)
+                    worth, dropped)
     if best.interval[0] > 0 and best.gain >= LEAST_GAIN:
         fit = search.fit(np.ones(sample.num_groups, bool))
         offsets, tau = begin + fit.offsets(best), best.anchor * fit.tau + 0.0
