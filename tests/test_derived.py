@@ -117,6 +117,12 @@ def test_the_figures_behind_the_weights_are_those_of_the_nearest_dataset(monkeyp
     told = 'many (1,000 : 1, 50 classes), the weights alone, before tuning: mIoU 20.0 → 19.0 (-1.0), tail'
     assert told in many[1], 'a loss is told, too'
     assert many[1].endswith('1 seed, so no interval.')
+    assert 'Better still' not in ''.join(few + many)
+    scores = {key: {'before': 20.0, 'after': 27.0, 'low': 5.0, 'high': 9.0} for key in ('mIoU', 'tail')}
+    content['datasets']['b']['higher'] = {'arm': 'x', 'way': 'another way', 'seeds': [1, 2, 3, 4, 5], **scores}
+    assert suggest(long_tail()).reasons[2] == (
+        'Better still there, so worth a run if your data are like that: another way: mIoU 20.0 → 27.0 (+7.0, 95 % interval '
+        '+5.0 to +9.0), tail 20.0 → 27.0 (+7.0, 95 % interval +5.0 to +9.0), 5 seeds, without tuning.')
     content['datasets'] = {'c': content['datasets']['c']}
     assert not [reason for reason in suggest(long_tail()).reasons if 'Measured' in reason], 'nothing is measured yet'
 

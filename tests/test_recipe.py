@@ -62,6 +62,25 @@ def test_the_table_of_the_readme_has_these_figures() -> None:
                 assert float(number[1]) == pytest.approx(entry[key]['after'] - entry[key]['before'], abs=0.06)
 
 
+def test_what_is_better_than_the_recipe_is_told_where_its_interval_says_so(tmp_path: Path) -> None:
+    """Four seeds are too few; five whose differences scatter around 0 say nothing; the better of two is taken."""
+    def higher(arms: dict[str, list[float]]) -> dict | None:
+        lines = ['regime,stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
+        ways = {'ce,argmax': [50] * 5, 'ce-if0.5,tuned-mIoU': [52] * 5, **{f'{arm},argmax': v for arm, v in arms.items()}}
+        lines += [f'frozen,confirm,{way},{seed},ccp,9,{mIoU},{mIoU - 40},1,1' for way, values in ways.items()
+                  for seed, mIoU in enumerate(values)]
+        (tmp_path / 'frozen_ccp.csv').write_text('\n'.join(lines) + '\n')
+        code = ('import json, sys; sys.path.insert(0, "benchmarks"); import recipe; from pathlib import Path\n'
+                'print(json.dumps(recipe.evidence(recipe.test_rows(Path(sys.argv[1]), "ccp"))["higher"]))')
+        run = subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True)
+        return json.loads(run.stdout)
+
+    assert higher({'ce-dice0.5': [56] * 4, 'ce-effective': [58, 47, 58, 47, 58], 'difficulty-cap10': [60] * 5}) is None
+    found = higher({'ce-dice0.5': [56] * 5, 'ce-effective': [54] * 5})
+    assert (found['arm'], found['seeds']) == ('ce-dice0.5', [0, 1, 2, 3, 4])
+    assert found['mIoU'] == {'before': 50.0, 'after': 56.0, 'low': 6.0, 'high': 6.0}
+
+
 def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     """From a copy of two seeds: their means, an interval, and what the scanner says of it."""
     lines = ['regime,stage,arm,decision,seed,dataset,train_seconds,test_mIoU,test_tail,test_tail_precision,test_mAcc']
@@ -78,7 +97,7 @@ def test_the_program_writes_these_figures(tmp_path: Path) -> None:
     camvid, half, ccp, table = json.loads(run.stdout)
     assert camvid == {'decision': 'tuned-mIoU', 'seeds': [0, 1],
                       'mIoU': {'before': 50.5, 'after': 52.5, 'low': -10.71, 'high': 14.71},
-                      'tail': {'before': 10.0, 'after': 14.0, 'low': 4.0, 'high': 4.0}}
+                      'tail': {'before': 10.0, 'after': 14.0, 'low': 4.0, 'high': 4.0}, 'higher': None}
     assert ccp['seeds'] == []
     assert (half['decision'], half['seeds']) == ('argmax', [0]), 'one is trained and none is tuned'
     assert half['mIoU'] == {'before': 50.0, 'after': 49.0, 'low': None, 'high': None}

@@ -42,6 +42,7 @@ class Measured:
         seeds: Number of paired seeds.
         tuned: Whether the decision was tuned; if not, these are the weights alone.
         mIoU, tail: The scores.
+        higher: What was better still there, as a sentence; empty if nothing was.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Measured:
     tuned: bool
     mIoU: Change
     tail: Change
+    higher: str = ''
 
     def __str__(self) -> str:
         """Return the figures as a sentence."""
@@ -74,4 +76,11 @@ def nearest(ratio: float, classes: int) -> Measured | None:
 def _read(entry: dict[str, Any]) -> Measured:
     changes = {key: Change(**entry[key]) for key in ('mIoU', 'tail')}
     return Measured(entry['title'], entry['classes'], entry['ratio'], len(entry['seeds']),
-                    entry['decision'] != 'argmax', **changes)
+                    entry['decision'] != 'argmax', **changes, higher=_higher(entry.get('higher')))
+
+
+def _higher(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return ''
+    mIoU, tail = (Change(**entry[key]) for key in ('mIoU', 'tail'))
+    return f'{entry["way"]}: mIoU {mIoU}, tail {tail}, {len(entry["seeds"])} seeds, without tuning.'

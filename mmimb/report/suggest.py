@@ -112,6 +112,8 @@ def _loss(found: Derived, classes: int, report: str) -> tuple[dict[str, Any], li
     evidence = nearest(found.ratio, classes)
     if evidence is not None:
         reasons.append(f'Measured against cross-entropy where ratio and number of classes are nearest: {evidence}')
+        if evidence.higher:
+            reasons.append(f'Better still there, so worth a run if your data are like that: {evidence.higher}')
     return {'type': 'mmimb.CrossEntropyLoss', 'class_weight': weight}, reasons
 
 
