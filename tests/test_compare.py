@@ -101,13 +101,13 @@ def test_tables_of_several_seeds(tmp_path):
 def test_verdict_of_single_seeds(tmp_path):
     line, = sentences(runs_of(tmp_path, ce=[result(CE)], mse=[result(MSE)]))
     assert line == ('mse against ce: IoU is higher on 3 of 6 classes (sign +10.00, bike +8.00, car +2.00), lower on 2 '
-                    '(road -2.00, pole -1.00), equal on 1. Overall it is better: mIoU 49.50 against 46.67 (+2.83). On the tail '
-                    'classes it is better: mIoU 14.00 against 5.00 (+9.00). One seed proves nothing (mse and ce): the same '
+                    '(road -2.00, pole -1.00), equal on 1. Overall, mIoU is higher: 49.50 against 46.67 (+2.83). On the '
+                    'tail classes it is higher: 14.00 against 5.00 (+9.00). One seed proves nothing (mse and ce): the same '
                     'training with another seed may turn this round.')
     line, note = sentences(runs_of(tmp_path, mse=[result(MSE)], ce=[result(CE), result(SECOND, seed=1)]))
     assert note == 'Note: seed 1 of ce has no partner in mse, and has no part in the differences.'
-    assert 'Overall it is worse' in line
-    assert 'On the tail classes it is worse' in line
+    assert 'Overall, mIoU is lower' in line
+    assert 'On the tail classes it is lower' in line
     assert 'One seed proves nothing (mse)' in line
 
 

@@ -43,7 +43,7 @@ def _examples(names: Sequence[str], gains: dict[str, float]) -> str:
 
 
 def _means(comparison: Comparison, groups: Sequence[str]) -> str:
-    text = f'Overall it is {_told(comparison, "mIoU")}.'
+    text = f'Overall, mIoU is {_told(comparison, "mIoU")}.'
     if 'tail' not in groups:
         return text + ' No group of tail classes is known.'
     if math.isnan(comparison.gain('mIoU_tail').mean):
@@ -53,9 +53,9 @@ def _means(comparison: Comparison, groups: Sequence[str]) -> str:
 
 def _told(comparison: Comparison, key: str) -> str:
     gain = comparison.gain(key).mean
-    word = 'better' if gain >= EQUAL else 'worse' if gain <= -EQUAL else 'equal'
+    word = 'higher' if gain >= EQUAL else 'lower' if gain <= -EQUAL else 'equal'
     here, there = comparison.means(key)
-    return f'{word}: mIoU {here:.2f} against {there:.2f} ({signed(gain)})'
+    return f'{word}: {here:.2f} against {there:.2f} ({signed(gain)})'
 
 
 def _trust(comparison: Comparison, groups: Sequence[str]) -> str:
