@@ -199,7 +199,7 @@ def test_reports_that_do_not_serve(data, report, tmp_path, kind) -> None:
         sampler(kind, data, ClassStats.load(report))
     with pytest.raises(FileNotFoundError, match='no such file'):
         sampler(kind, data, tmp_path / 'nothing.json')
-    with pytest.raises(ValueError, match='must be a scanner report that names `per_image`'):
+    with pytest.raises(ValueError, match='must be a report of `mmimb scan` that names `per_image`'):
         sampler(kind, data, changed(report, report.with_name('sums.json'), per_image=None))
     with pytest.raises(FileNotFoundError, match='must be a file beside it'):
         sampler(kind, data, changed(report, tmp_path / 'alone.json'))
