@@ -64,7 +64,7 @@ def measure(name: str, threads: int, repeats: int) -> dict[str, float]:
 def registered() -> list[str]:
     from mmimb.registry import MODELS
     MODELS.import_from_location()
-    return sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
+    return sorted(name for name in MODELS.module_dict if name.endswith('Loss') and not name.startswith('Query'))
 
 
 def run_all(threads: int, repeats: int) -> list[dict[str, Any]]:
