@@ -51,7 +51,7 @@ def tuning_sentence(tuning: Tuning) -> str:
     kind = {'prior': f'-{tuning.tau:g} log(share)' if tuning.tau >= 0 else f'{-tuning.tau:g} log(share)',
             'start': 'half of the class weights taken back; no others are sure to be better',
             'per-class': 'one offset per class',
-            'shrunk': f'one per class, shrunk towards {-tuning.tau:g} log(share), half of the way where a class is in '
+            'shrunk': f'one per class, shrunk towards {0 - tuning.tau:g} log(share), half of the way where a class is in '
                       f'{tuning.strength or 0:g} group{"s" * (tuning.strength != 1)}'}
     low, high = tuning.interval
     return (f'Offsets: {kind[tuning.family]}{on_top}. Expected gain of {tuning.objective} on new images: {tuning.gain:+.2f} '

@@ -26,8 +26,7 @@ __all__ = [
     'adjusted_binary_cross_entropy', 'adjusted_cross_entropy', 'band_width', 'boundary_band', 'boundary_counts',
     'channel_cross_entropy', 'checked_reduction', 'class_difficulty', 'class_scores', 'complement_entropy', 'confusion_matrix',
     'cosine_scores', 'difficulty_weights', 'dynamic_tau', 'effective_number', 'f_score', 'first_largest',
-    'hardest',
-    'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
+    'hardest', 'inverse_frequency', 'log_frequency', 'log_odds_bias', 'log_prior', 'lovasz_loss', 'margins',
     'median_frequency', 'normalized_weights', 'occurring', 'outlying_labels', 'outlying_squared_error',
     'per_class', 'positive_channels', 'query_weights', 'rebalancing', 'reduce_pixels', 'scores', 'soft_confusion',
     'split_ignore', 'suitable_beta', 'temperatures', 'tversky_loss', 'valid_labels'

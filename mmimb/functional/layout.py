@@ -13,7 +13,7 @@ def per_class(vector: Tensor, logits: Tensor) -> Tensor:
 def first_largest(scores: Tensor) -> Tensor:
     """Return the ``(N, *)`` int64 ``scores.argmax(1)`` of ``(N, C, *)`` scores, none of them NaN; 0 where one is.
 
-    A CPU is up to six times faster with one pass per channel than with ``argmax`` over a dimension that is not the last.
+    A CPU is faster with one pass per channel than with ``argmax`` over a dimension that is not the last.
     """
     scores = scores.detach()
     if scores.device.type != 'cpu' or torch.compiler.is_compiling():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...functional import first_largest
 from ...functional.sampled import upsample_at
 from .meter import DifficultyMeter
 
@@ -66,7 +67,7 @@ def watch_iterations(head: Any, meter: DifficultyMeter, *, stride: int) -> Watch
         truths = [sample.gt_sem_seg.data[0] for sample in samples]
         part = every(truths[0].shape, stride)
         logits = upsample_at(scores[-1], truths[0].shape, part, part, bool(head.align_corners))
-        meter.add(logits.argmax(1), torch.stack([truth[part, part] for truth in truths]), head.ignore_index)
+        meter.add(first_largest(logits), torch.stack([truth[part, part] for truth in truths]), head.ignore_index)
 
     return WatchedHead(head, count)
 
