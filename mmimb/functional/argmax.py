@@ -122,8 +122,8 @@ def _bound(logits: Tensor, down: int, across: int) -> Tensor:
 def _first_largest(values: Tensor) -> Tensor:
     """Return the ``(M, P)`` index of the largest of ``(M, S, P)`` finite values, the first of equal ones; values are lost.
 
-    Sums and maxima alone: on tiles as small as these a CPU is faster with them than with ``max`` over a dimension that is not the
-    last, and than with the passes of :func:`mmimb.functional.first_largest`, which serves large maps and infinite scores.
+    Sums and maxima alone: on tiles as small as these a CPU is faster with them than with ``max`` over a dimension that is not
+    the last, and than with the passes of :func:`mmimb.functional.first_largest`, which serves large maps and infinite scores.
     """
     count, huge = values.shape[1], torch.finfo(values.dtype).max
     values.sub_(values.amax(1, keepdim=True)).mul_(huge)  # twice, for the smallest of differences
